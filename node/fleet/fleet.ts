@@ -1,0 +1,45 @@
+// The fleet port: who is here, and who owns what.
+import type { Member, Vitals } from '../../tracker/protocol.ts';
+
+export type { Member, Vitals };
+
+/** Why a member is avoided for a while. */
+export type Fault = 'unreachable' | 'stalled' | 'slow' | 'corrupt' | 'protocol';
+
+export interface Blame {
+  readonly member: string;
+  readonly name: string;
+  readonly fault: Fault;
+  /** What happened, one line. */
+  readonly detail: string;
+  readonly atMs: number;
+  /** The member is asked last, and never elected by this node, until then. */
+  readonly untilMs: number;
+}
+
+export interface Fleet {
+  readonly self: Member;
+  /** Grows with each change of the list; carried in requests so that a newer view wins. */
+  readonly view: number;
+  /** True without a fleet key: no peers at all. */
+  readonly solo: boolean;
+  /** All members of the current view, this node included. */
+  members(): readonly Member[];
+  member(id: string): Member | undefined;
+  /** Resolves when elections may begin: first list settled, or the deadline passed. */
+  ready(): Promise<void>;
+  /**
+   * Members by rendezvous rank for `key`: the owner first, then its successors. Only members that
+   * may go upstream; for `host` only those that have it in their apt sources, if any has. Members
+   * blamed by this node come last, unless `unbiased` (who *is* the owner, whatever I think of it).
+   */
+  rank(key: string, options?: { host?: string; unbiased?: boolean; limit?: number }): Member[];
+  /** Adds a member heard of otherwise (peer exchange, an incoming request). */
+  learn(member: Member): void;
+  blame(id: string, fault: Fault, detail: string): void;
+  blamed(id: string): Blame | undefined;
+  /** The latest, newest first. */
+  blames(): readonly Blame[];
+  onChange(fn: () => void): void;
+  close(): Promise<void>;
+}

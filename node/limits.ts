@@ -1,0 +1,15 @@
+// Hard limits and sizes that both ends of a wire must agree on. Tunables are in config.ts.
+
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+
+/** Objects travel and are checked in pieces of this many bytes; the last one may be shorter. */
+export const PIECE_BYTES = 128 * KiB;
+
+/** Version of the peer and tracker protocols; sent with every message. */
+export const PROTOCOL_VERSION = 1;
+
+/** Number of pieces of an object of `size` bytes; an empty object has none. */
+export function pieceCount(size: number): number {
+  return Math.ceil(size / PIECE_BYTES);
+}
