@@ -1,0 +1,42 @@
+// The delivery port: what the apt door asks for and gets.
+import type { Digest } from '../content/digest.ts';
+
+export interface ContentRequest {
+  /** Canonical absolute URL (apt/request-target.ts). */
+  readonly url: string;
+  /** The client said `Cache-Control: no-cache`: volatile names are revalidated at once. */
+  readonly noCache: boolean;
+  /** `Authorization` of the client: fetched for this client alone, never shared. */
+  readonly authorization?: string;
+  /** For private requests only: passed to upstream. */
+  readonly signal: AbortSignal;
+}
+
+/** What a URL stands for now, ready to be read. */
+export interface Content {
+  readonly digest?: Digest;
+  /** Bytes; unknown only while an unlisted file without Content-Length comes in. */
+  readonly size?: number;
+  readonly lastModified?: string;
+  readonly contentType?: string;
+  /** Upstream could not be asked; what is served was confirmed `ageMs` ago. */
+  readonly stale?: boolean;
+  readonly ageMs?: number;
+  /**
+   * The client may hold wrong bytes of an earlier answer: give 200 and the whole body, whatever
+   * Range it asks for.
+   */
+  readonly mustRestart: boolean;
+  /**
+   * The bytes [start, end), verified, as they arrive. Throws HerdError when they cannot be had;
+   * the door then closes short.
+   */
+  read(start: number, end: number | undefined, signal: AbortSignal): AsyncIterable<Buffer>;
+  /** Must be called when done. */
+  close(): void;
+}
+
+export interface Delivery {
+  /** Throws HerdError with the status for apt. Resolves before the bytes are here. */
+  get(request: ContentRequest): Promise<Content>;
+}

@@ -1,0 +1,48 @@
+// The upstream port: bytes from an archive on the other side of the WAN.
+
+export interface UpstreamRequest {
+  /** Absolute http(s) URL. */
+  readonly url: string;
+  /** Bytes already here; the answer starts at this offset when upstream can (see `from`). */
+  readonly from?: number;
+  /**
+   * The bytes behind the URL never change (their digest is known): a broken body is resumed by
+   * Range without a validator. Otherwise resuming needs a strong ETag or a Last-Modified.
+   */
+  readonly immutable: boolean;
+  /** Conditional request: answered with status 304 when nothing changed. */
+  readonly ifNoneMatch?: string;
+  readonly ifModifiedSince?: string;
+  /** Sent as it is; such answers are private. */
+  readonly authorization?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface UpstreamResponse {
+  /** 200 (also for a 206 that continues at `from`), 304, or the error status that upstream gave. */
+  readonly status: number;
+  /** Offset of the first byte of `body`: the request's `from`, or 0 when upstream ignored it. */
+  readonly from: number;
+  /** Size of the whole representation in bytes, where upstream tells. */
+  readonly size?: number;
+  readonly lastModified?: string;
+  readonly etag?: string;
+  readonly contentType?: string;
+  /** Where redirects ended. */
+  readonly finalUrl: string;
+  /**
+   * The bytes in order, resumed over broken connections. Throws HerdError UPSTREAM_STALLED,
+   * UPSTREAM_ERROR or UPSTREAM_UNREACHABLE when upstream gives no more. Must be consumed or
+   * ended (`return()`); that frees the connection.
+   */
+  readonly body: AsyncIterable<Buffer>;
+}
+
+export interface Upstream {
+  /**
+   * Throws HerdError FORBIDDEN_HOST, UPSTREAM_UNREACHABLE, UPSTREAM_STALLED or UPSTREAM_ERROR
+   * (5xx after retries); an error status below 500 is an answer.
+   */
+  fetch(request: UpstreamRequest): Promise<UpstreamResponse>;
+  close(): Promise<void>;
+}
