@@ -1,0 +1,346 @@
+// An object on its way into this node: verified piece by piece, readable as it grows.
+import { Hasher, sha256, type Digest } from '../content/digest.ts';
+import { HerdError, reasonOf } from '../errors.ts';
+import { PIECE_BYTES, pieceCount } from '../limits.ts';
+import type { Log } from '../platform/log.ts';
+import type { ObjectReader, PartialObject, Store } from '../store/store.ts';
+import type { StreamMeta } from '../wire/frames.ts';
+
+/** Pieces kept in memory behind the newest one, so that readers who keep up need no disk. */
+const RING_PIECES = 4;
+/** Pieces held in memory when the disk takes no more; the source waits for the slowest reader. */
+const OVERFLOW_PIECES = 64;
+
+export interface Piece {
+  readonly index: number;
+  readonly hash: Buffer;
+  readonly bytes: Buffer;
+}
+
+export type FlightState = 'running' | 'whole' | 'failed';
+
+interface FlightDeps {
+  readonly store: Store;
+  readonly log: Log;
+}
+
+interface FlightInit {
+  /** The store's key: the digest, or a name for a file whose digest nobody knows yet. */
+  readonly key: string;
+  readonly digest?: Digest;
+  readonly size?: number;
+  readonly url: string;
+}
+
+export class Flight {
+  readonly key: string;
+  readonly url: string;
+  /** Known from the start for fixed names, else once the flight is whole. */
+  digest: Digest | undefined;
+  meta: StreamMeta;
+  readonly #deps: FlightDeps;
+  readonly #expected: Digest | undefined;
+  #partial: PartialObject | undefined;
+  #stored: Promise<ObjectReader | undefined> | undefined;
+  #state: FlightState = 'running';
+  #error: HerdError | undefined;
+  #pieces = 0;
+  #bytes = 0;
+  #written = 0;
+  #hashes = Buffer.alloc(8 * 32);
+  readonly #hasher = new Hasher();
+  readonly #ring = new Map<number, Buffer>();
+  readonly #readers = new Set<FlightReader>();
+  #change = Promise.withResolvers<void>();
+  /** True once any byte has gone to apt: what is found wrong later cannot be taken back. */
+  released = false;
+
+  constructor(deps: FlightDeps, init: FlightInit) {
+    this.#deps = deps;
+    this.key = init.key;
+    this.url = init.url;
+    this.#expected = init.digest;
+    this.digest = init.digest;
+    this.meta = init.size === undefined ? {} : { size: init.size };
+  }
+
+  /** Takes over what an interrupted flight of the same object left in the store. */
+  async open(): Promise<void> {
+    try {
+      this.#partial = await this.#deps.store.partial(this.key, this.meta.size);
+    } catch (error) {
+      this.#overflow(error);
+      return;
+    }
+    const whole = Math.floor(this.#partial.bytes / PIECE_BYTES);
+    if (this.#expected === undefined || whole * PIECE_BYTES !== this.#partial.bytes) {
+      if (this.#partial.bytes > 0) await this.#restartPartial();
+      return;
+    }
+    for (let index = 0; index < whole; index++) {
+      const bytes = await this.#partial.read(index * PIECE_BYTES, PIECE_BYTES);
+      this.#note(bytes, sha256(bytes));
+      this.#written = this.#pieces;
+    }
+    if (whole > 0) await this.#endIfComplete();
+  }
+
+  get state(): FlightState {
+    return this.#state;
+  }
+
+  get error(): HerdError | undefined {
+    return this.#error;
+  }
+
+  /** Verified pieces, all from the start of the object. */
+  get pieces(): number {
+    return this.#pieces;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get readers(): number {
+    return this.#readers.size;
+  }
+
+  /** Resolves at the next change of any kind: a piece, the end, a failure, new meta data. */
+  changed(): Promise<void> {
+    return this.#change.promise;
+  }
+
+  describe(meta: StreamMeta): void {
+    const size = this.meta.size ?? meta.size;
+    if (meta.size !== undefined && size !== meta.size) {
+      throw new HerdError('CONTENT_MISMATCH', `${meta.size} bytes offered where ${size} are expected`);
+    }
+    this.meta = { ...meta, ...this.meta, ...(size === undefined ? {} : { size }) };
+    this.#notify();
+  }
+
+  /**
+   * Takes the next piece, checked against `hash` where one was published. Resolves when more may
+   * come. Pieces that are here already are ignored. Throws CONTENT_MISMATCH on a bad piece: the
+   * flight itself is unharmed, the source is not to be trusted.
+   */
+  async append(index: number, bytes: Buffer, hash?: Buffer): Promise<void> {
+    if (this.#state !== 'running' || index < this.#pieces) return;
+    this.#checkShape(index, bytes);
+    const actual = sha256(bytes);
+    if (hash !== undefined && !actual.equals(hash)) {
+      throw new HerdError('CONTENT_MISMATCH', `piece ${index} is not what its SHA-256 says`);
+    }
+    this.#note(bytes, actual);
+    this.#ring.set(index, bytes);
+    this.#notify();
+    await this.#write(index, bytes);
+    await this.#endIfComplete();
+  }
+
+  /** The source says that this was all (needed where the size was not known). */
+  async end(): Promise<void> {
+    if (this.#state !== 'running') return;
+    if (this.meta.size !== undefined && this.#bytes !== this.meta.size) {
+      throw new HerdError('SOURCE_FAILED', `ended after ${this.#bytes} of ${this.meta.size} bytes`);
+    }
+    this.meta = { ...this.meta, size: this.#bytes };
+    await this.#finish();
+  }
+
+  /** Ends the flight for all its readers. The bytes stay for another try unless they are wrong. */
+  async fail(error: HerdError): Promise<void> {
+    if (this.#state !== 'running') return;
+    this.#state = 'failed';
+    this.#error = error;
+    this.#notify();
+    const wrong = error.code === 'CONTENT_MISMATCH' || this.#expected === undefined;
+    const partial = this.#partial;
+    this.#partial = undefined;
+    await (wrong ? partial?.discard() : partial?.suspend());
+  }
+
+  /** Reads from `index` on. `checked`: the last piece waits until the whole digest is verified. */
+  read(index: number, checked: boolean): FlightReader {
+    const reader = new FlightReader(this, index, checked, () => {
+      this.#readers.delete(reader);
+      if (this.#readers.size === 0) void this.#closeStored();
+      this.#notify();
+    });
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  /** A verified piece. */
+  async piece(index: number): Promise<Piece> {
+    const hash = this.#hashes.subarray(index * 32, index * 32 + 32);
+    const bytes = this.#ring.get(index) ?? (await this.#readBack(index));
+    return { index, hash, bytes };
+  }
+
+  /** Pieces that may be given out. */
+  available(checked: boolean): number {
+    if (!checked || this.#state === 'whole') return this.#pieces;
+    const last = this.meta.size === undefined ? this.#pieces : pieceCount(this.meta.size);
+    return Math.min(this.#pieces, last - 1);
+  }
+
+  #checkShape(index: number, bytes: Buffer): void {
+    if (index !== this.#pieces) {
+      throw new HerdError('SOURCE_FAILED', `piece ${index} came where ${this.#pieces} was due`);
+    }
+    const { size } = this.meta;
+    const due = size === undefined ? bytes.length : Math.min(PIECE_BYTES, size - this.#bytes);
+    if (bytes.length !== due || due === 0) {
+      throw new HerdError('SOURCE_FAILED', `piece ${index} has ${bytes.length} bytes, not ${due}`);
+    }
+  }
+
+  #note(bytes: Buffer, hash: Buffer): void {
+    if ((this.#pieces + 1) * 32 > this.#hashes.length) {
+      this.#hashes = Buffer.concat([this.#hashes, Buffer.alloc(this.#hashes.length)]);
+    }
+    this.#hashes.set(hash, this.#pieces * 32);
+    this.#hasher.update(bytes);
+    this.#pieces++;
+    this.#bytes += bytes.length;
+  }
+
+  async #write(index: number, bytes: Buffer): Promise<void> {
+    try {
+      await this.#partial?.append(bytes);
+      this.#written = index + 1;
+    } catch (error) {
+      this.#overflow(error);
+    }
+    if (this.#partial !== undefined) this.#trimRing(this.#pieces - RING_PIECES);
+    else await this.#waitForReaders();
+  }
+
+  /** The disk takes no more: from here on the bytes stream through memory. */
+  #overflow(error: unknown): void {
+    this.#deps.log.warn(
+      { object: this.key, reason: reasonOf(error) },
+      'cannot be stored; it streams through to those who wait for it',
+    );
+    void this.#partial?.discard().catch(() => {});
+    this.#partial = undefined;
+  }
+
+  async #waitForReaders(): Promise<void> {
+    for (;;) {
+      const slowest = Math.min(this.#pieces, ...[...this.#readers].map((reader) => reader.index));
+      this.#trimRing(Math.min(slowest, this.#pieces - 1));
+      if (this.#pieces - slowest < OVERFLOW_PIECES || this.#state !== 'running') return;
+      await this.changed();
+    }
+  }
+
+  #trimRing(below: number): void {
+    for (const index of this.#ring.keys()) {
+      if (index >= below) return;
+      this.#ring.delete(index);
+    }
+  }
+
+  async #endIfComplete(): Promise<void> {
+    if (this.#state === 'running' && this.#bytes === this.meta.size) await this.#finish();
+  }
+
+  async #finish(): Promise<void> {
+    const digest = this.#hasher.digest();
+    if (this.#expected !== undefined && digest !== this.#expected) {
+      const reason = `the bytes have SHA-256 ${digest}, not ${this.#expected}`;
+      await this.fail(new HerdError('CONTENT_MISMATCH', reason));
+      return;
+    }
+    this.digest = digest;
+    await this.#commit(digest);
+    this.#state = 'whole';
+    this.#notify();
+  }
+
+  async #commit(digest: Digest): Promise<void> {
+    const { lastModified } = this.meta;
+    const object = {
+      digest,
+      size: this.#bytes,
+      ...(lastModified === undefined ? {} : { lastModified }),
+    };
+    try {
+      await this.#partial?.commit(object, Buffer.from(this.#hashes.subarray(0, this.#pieces * 32)));
+      // Opened at once, so that an eviction cannot take it from those who still read.
+      if (this.#partial && this.#readers.size > 0) this.#stored = this.#deps.store.open(digest);
+    } catch (error) {
+      this.#deps.log.warn({ object: digest, reason: reasonOf(error) }, 'could not be kept');
+    }
+  }
+
+  async #readBack(index: number): Promise<Buffer> {
+    const offset = index * PIECE_BYTES;
+    const length = Math.min(PIECE_BYTES, this.#bytes - offset);
+    if (this.#state === 'running' && this.#partial && index < this.#written) {
+      return await this.#partial.read(offset, length);
+    }
+    if (this.#state === 'whole' && this.digest !== undefined) {
+      this.#stored ??= this.#deps.store.open(this.digest);
+      const stored = await this.#stored;
+      if (stored) return await stored.read(offset, length);
+    }
+    throw this.#error ?? new HerdError('SOURCE_FAILED', 'these bytes were not kept: no disk space');
+  }
+
+  async #closeStored(): Promise<void> {
+    const stored = this.#stored;
+    this.#stored = undefined;
+    await (await stored)?.close();
+  }
+
+  async #restartPartial(): Promise<void> {
+    await this.#partial?.discard();
+    this.#partial = await this.#deps.store.partial(this.key, this.meta.size);
+  }
+
+  #notify(): void {
+    const { resolve } = this.#change;
+    this.#change = Promise.withResolvers();
+    resolve();
+  }
+}
+
+/** A place in a flight, moving towards its end. */
+export class FlightReader {
+  /** The next piece that it will give. */
+  index: number;
+  readonly #flight: Flight;
+  readonly #checked: boolean;
+  readonly #onClose: () => void;
+  #closed = false;
+
+  constructor(flight: Flight, index: number, checked: boolean, onClose: () => void) {
+    this.#flight = flight;
+    this.index = index;
+    this.#checked = checked;
+    this.#onClose = onClose;
+  }
+
+  /** 'piece': `next` gives one at once; 'end': there are no more; 'failed': see the flight. */
+  get status(): 'piece' | 'waiting' | 'end' | 'failed' {
+    if (this.index < this.#flight.available(this.#checked)) return 'piece';
+    if (this.#flight.state === 'failed') return 'failed';
+    return this.#flight.state === 'whole' ? 'end' : 'waiting';
+  }
+
+  async next(): Promise<Piece> {
+    const piece = await this.#flight.piece(this.index);
+    this.index++;
+    return piece;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#onClose();
+  }
+}
