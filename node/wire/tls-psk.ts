@@ -1,0 +1,37 @@
+// TLS 1.3 with an external pre-shared key (RFC 8446, 4.2.11): whoever knows the key is let in,
+// and no certificate counts for anything.
+import { createSecureContext, type TlsOptions } from 'node:tls';
+
+const IDENTITY = 'debherd';
+
+// With a SHA-256 suite only: OpenSSL binds an external PSK to SHA-256 and refuses it elsewhere.
+const suite = {
+  ciphers: 'TLS_AES_128_GCM_SHA256',
+  minVersion: 'TLSv1.3',
+  maxVersion: 'TLSv1.3',
+} as const;
+
+/** For a listener: refuses every client that does not know `key` (32 bytes). */
+export function pskServerOptions(key: Buffer): TlsOptions {
+  return {
+    ...suite,
+    pskIdentityHint: IDENTITY,
+    pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
+  };
+}
+
+/** For undici's `connect`: refuses every server that does not know `key` (32 bytes). */
+export function pskClientOptions(key: Buffer) {
+  return {
+    // One context for all connections: building it costs more than the handshake.
+    secureContext: createSecureContext({ ...suite, ca: [] }),
+    ...suite,
+    ca: [],
+    rejectUnauthorized: true,
+    // undici's session cache would resume without the callback, and so without this key.
+    maxCachedSessions: 0,
+    pskCallback: () => ({ psk: key, identity: IDENTITY }),
+    // Called only when the server showed a certificate, hence did not prove to know the key.
+    checkServerIdentity: () => new Error('the server shows a certificate, not the fleet key'),
+  };
+}
