@@ -1,5 +1,5 @@
 // Structured logs. Everyone else sees only the Log interface.
-import { pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 
 type Fields = Record<string, unknown>;
 
@@ -17,9 +17,24 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 /** Readable lines on a terminal, JSON lines elsewhere; both on standard error. */
 export async function createLog(level: LogLevel, terminal: boolean): Promise<Log> {
-  if (!terminal) return pino({ level, base: null }, pino.destination(2));
+  return adapt(pino({ level, base: null }, await destination(terminal)));
+}
+
+async function destination(terminal: boolean): Promise<DestinationStream> {
+  if (!terminal) return pino.destination(2);
   const { default: pretty } = await import('pino-pretty');
-  return pino({ level, base: null }, pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }));
+  return pretty({ destination: 2, sync: true, ignore: 'pid,hostname' });
+}
+
+// Pino's own type has a callable for every property name, `then` included.
+function adapt(logger: Logger): Log {
+  return {
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+    child: (fields) => adapt(logger.child(fields)),
+  };
 }
 
 export const silentLog: Log = {

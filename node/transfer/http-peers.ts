@@ -1,0 +1,350 @@
+// Peers over HTTP/1.1 and TLS-PSK, with undici.
+import type { Member } from '../../tracker/protocol.ts';
+import { HerdError, reasonOf } from '../errors.ts';
+import { PIECE_BYTES, PROTOCOL_VERSION } from '../limits.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import { type Frame, FrameDecoder } from '../wire/frames.ts';
+import { type Dispatcher, Pool } from '../wire/http-client.ts';
+import type { pskClientOptions } from '../wire/tls-psk.ts';
+import type {
+  Claim,
+  NameAnswer,
+  NameQuery,
+  PeerAddress,
+  Peers,
+  PieceStream,
+  Progress,
+  ProgressAnswer,
+  Want,
+  WantAnswer,
+} from './peers.ts';
+
+interface HttpPeersDeps {
+  readonly clock: Clock;
+  readonly tls: ReturnType<typeof pskClientOptions>;
+}
+
+interface HttpPeersOptions {
+  /** To a listening socket and through the handshake. */
+  readonly connectTimeoutMs: number;
+  /** From the request to the head of the answer. */
+  readonly answerTimeoutMs: number;
+  /** Without any frame, not even a WAIT. */
+  readonly silenceMs: number;
+}
+
+const defaults: HttpPeersOptions = {
+  connectTimeoutMs: 2_000,
+  answerTimeoutMs: 4_000,
+  silenceMs: 3_000,
+};
+
+/** A peer's pool without any use for this long is closed. */
+const POOL_IDLE_MS = 30_000;
+const CONNECTIONS_PER_PEER = 32;
+
+interface PeerPool {
+  readonly pool: Pool;
+  users: number;
+  idle: Timer | undefined;
+}
+
+export class HttpPeers implements Peers {
+  readonly #deps: HttpPeersDeps;
+  readonly #options: HttpPeersOptions;
+  readonly #pools = new Map<string, PeerPool>();
+
+  constructor(deps: HttpPeersDeps, options: Partial<HttpPeersOptions> = {}) {
+    this.#deps = deps;
+    this.#options = { ...defaults, ...options };
+  }
+
+  async want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer> {
+    const answer = await this.#open(peer, 'POST', '/v1/want', want, signal);
+    if (answer.kind === 'stream') return answer;
+    const said = answer.value as { elsewhere?: Member; redirect?: Member };
+    if (said.elsewhere) return { kind: 'elsewhere', source: said.elsewhere };
+    if (said.redirect) return { kind: 'redirect', owner: said.redirect };
+    throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} gave an answer of no known kind`);
+  }
+
+  async object(
+    peer: PeerAddress,
+    key: string,
+    range: { from: number; to?: number },
+    signal: AbortSignal,
+  ): Promise<PieceStream | undefined> {
+    const to = range.to === undefined ? '' : `&to=${range.to}`;
+    const path = `/v1/objects/${key}?from=${range.from}${to}`;
+    const answer = await this.#open(peer, 'GET', path, undefined, signal);
+    return answer.kind === 'stream' ? answer.stream : undefined;
+  }
+
+  async progress(peer: PeerAddress, progress: Progress, signal: AbortSignal) {
+    return (await this.#json(peer, 'POST', '/v1/progress', progress, signal)) as ProgressAnswer;
+  }
+
+  async name(peer: PeerAddress, query: NameQuery, signal: AbortSignal): Promise<NameAnswer> {
+    return (await this.#json(peer, 'POST', '/v1/name', query, signal)) as NameAnswer;
+  }
+
+  async claim(peer: PeerAddress, claim: Claim, signal: AbortSignal): Promise<void> {
+    await this.#json(peer, 'POST', '/v1/claim', claim, signal);
+  }
+
+  async members(peer: PeerAddress, signal: AbortSignal): Promise<readonly Member[]> {
+    return (await this.#json(peer, 'GET', '/v1/members', undefined, signal)) as Member[];
+  }
+
+  async close(): Promise<void> {
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
+    for (const { idle } of pools) idle?.cancel();
+    await Promise.allSettled(pools.map(({ pool }) => pool.destroy()));
+  }
+
+  async #json(peer: PeerAddress, method: 'GET' | 'POST', path: string, body: unknown, signal: AbortSignal) {
+    const answer = await this.#open(peer, method, path, body, signal);
+    if (answer.kind === 'json') return answer.value;
+    answer.stream.cancel();
+    throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent pieces where an answer was due`);
+  }
+
+  async #open(
+    peer: PeerAddress,
+    method: 'GET' | 'POST',
+    path: string,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const entry = this.#acquire(peer);
+    const options: Dispatcher.DispatchOptions = {
+      method,
+      path,
+      headers: { 'debherd-protocol': String(PROTOCOL_VERSION), 'content-type': 'application/json' },
+      body: body === undefined ? null : JSON.stringify(body),
+      headersTimeout: this.#options.answerTimeoutMs,
+      bodyTimeout: this.#options.silenceMs,
+    };
+    const attempt = () => exchange(entry.pool, options, nameOf(peer), signal);
+    try {
+      // A pooled connection that the peer closed a moment ago: at once on a fresh one.
+      const answer = await attempt().catch((error) => {
+        if (!isReset(error) || signal.aborted) throw error;
+        return attempt();
+      });
+      if (answer.kind === 'json') this.#release(peer, entry);
+      else answer.stream.onClose(() => this.#release(peer, entry));
+      return answer;
+    } catch (error) {
+      this.#release(peer, entry);
+      throw error;
+    }
+  }
+
+  #acquire(peer: PeerAddress): PeerPool {
+    const key = originOf(peer);
+    let entry = this.#pools.get(key);
+    if (!entry) {
+      const pool = new Pool(key, {
+        connections: CONNECTIONS_PER_PEER,
+        pipelining: 1,
+        keepAliveTimeout: POOL_IDLE_MS,
+        connect: { ...this.#deps.tls, timeout: this.#options.connectTimeoutMs },
+      });
+      entry = { pool, users: 0, idle: undefined };
+      this.#pools.set(key, entry);
+    }
+    entry.users++;
+    entry.idle?.cancel();
+    entry.idle = undefined;
+    return entry;
+  }
+
+  #release(peer: PeerAddress, entry: PeerPool): void {
+    entry.users--;
+    const key = originOf(peer);
+    if (entry.users > 0 || this.#pools.get(key) !== entry) return;
+    entry.idle = this.#deps.clock.after(POOL_IDLE_MS, () => {
+      this.#pools.delete(key);
+      void entry.pool.destroy();
+    });
+  }
+}
+
+type Answer =
+  | { readonly kind: 'json'; readonly value: unknown }
+  | { readonly kind: 'stream'; readonly stream: HttpPieceStream };
+
+/** One request; resolves with the whole JSON answer, or as soon as a piece stream begins. */
+function exchange(
+  pool: Pool,
+  options: Dispatcher.DispatchOptions,
+  peer: string,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  let stream: HttpPieceStream | undefined;
+  let status = 0;
+  const chunks: Buffer[] = [];
+  let stop = (_reason: Error): void => {};
+  const onAbort = () => stop(new HerdError('SOURCE_FAILED', 'no longer wanted'));
+  const settle = () => signal.removeEventListener('abort', onAbort);
+  if (signal.aborted) return Promise.reject(new HerdError('SOURCE_FAILED', 'no longer wanted'));
+  signal.addEventListener('abort', onAbort, { once: true });
+  pool.dispatch(options, {
+    onRequestStart(controller) {
+      stop = (reason) => controller.abort(reason);
+      if (signal.aborted) onAbort();
+    },
+    onResponseStart(controller, statusCode, headers) {
+      status = statusCode;
+      if (headers['content-type'] !== PIECES_TYPE) return;
+      stream = new HttpPieceStream(peer, controller, settle);
+      resolve({ kind: 'stream', stream });
+    },
+    onResponseData(_controller, chunk) {
+      if (stream) stream.push(chunk);
+      else chunks.push(chunk);
+    },
+    onResponseEnd() {
+      settle();
+      if (stream) return stream.finish();
+      try {
+        const text = Buffer.concat(chunks).toString();
+        resolve(answerOf(status, text === '' ? undefined : JSON.parse(text), peer));
+      } catch (error) {
+        reject(failure(peer, error));
+      }
+    },
+    onResponseError(_controller, error) {
+      settle();
+      if (stream) stream.fail(failure(peer, error));
+      else reject(failure(peer, error));
+    },
+  });
+  return promise;
+}
+
+export const PIECES_TYPE = 'application/vnd.debherd.pieces';
+
+function answerOf(status: number, value: unknown, peer: string): Answer {
+  if (status === 404) return { kind: 'json', value: undefined };
+  if (status < 300) return { kind: 'json', value };
+  const { message } = (value ?? {}) as { message?: unknown };
+  throw new HerdError('SOURCE_FAILED', `${peer} answered ${status}: ${String(message ?? '')}`);
+}
+
+/** Bytes waiting to be taken, beyond which the connection is paused. */
+const QUEUE_BYTES_MAX = 4 * PIECE_BYTES;
+
+class HttpPieceStream implements PieceStream {
+  readonly #peer: string;
+  readonly #controller: Dispatcher.DispatchController;
+  readonly #settle: () => void;
+  readonly #decoder: FrameDecoder;
+  readonly #queue: Frame[] = [];
+  #queued = 0;
+  #waiting: PromiseWithResolvers<Frame | undefined> | undefined;
+  #ended = false;
+  #error: HerdError | undefined;
+  #onClose: (() => void) | undefined;
+
+  constructor(peer: string, controller: Dispatcher.DispatchController, settle: () => void) {
+    this.#peer = peer;
+    this.#controller = controller;
+    this.#settle = settle;
+    this.#decoder = new FrameDecoder((frame) => this.#take(frame));
+  }
+
+  onClose(fn: () => void): void {
+    if (this.#ended || this.#error) fn();
+    else this.#onClose = fn;
+  }
+
+  push(chunk: Buffer): void {
+    try {
+      this.#decoder.push(chunk);
+    } catch (error) {
+      this.#controller.abort(failure(this.#peer, error));
+    }
+    if (this.#queued > QUEUE_BYTES_MAX) this.#controller.pause();
+  }
+
+  finish(): void {
+    if (!this.#decoder.atBoundary) return this.fail(failure(this.#peer, 'the stream was cut'));
+    this.#ended = true;
+    this.#wake()?.resolve(undefined);
+    this.#close();
+  }
+
+  fail(error: HerdError): void {
+    this.#error ??= error;
+    this.#wake()?.reject(this.#error);
+    this.#close();
+  }
+
+  async next(): Promise<Frame | undefined> {
+    const frame = this.#queue.shift();
+    if (frame) {
+      this.#queued -= weight(frame);
+      if (this.#controller.paused && this.#queued <= QUEUE_BYTES_MAX / 2) this.#controller.resume();
+      return frame;
+    }
+    if (this.#error) throw this.#error;
+    if (this.#ended) return undefined;
+    this.#waiting = Promise.withResolvers();
+    return await this.#waiting.promise;
+  }
+
+  cancel(): void {
+    if (this.#ended || this.#error) return;
+    const error = failure(this.#peer, 'no longer wanted');
+    this.#error = error;
+    this.#controller.abort(error);
+    this.fail(error);
+  }
+
+  #take(frame: Frame): void {
+    const waiting = this.#wake();
+    if (waiting) return waiting.resolve(frame);
+    this.#queue.push(frame);
+    this.#queued += weight(frame);
+  }
+
+  #wake(): PromiseWithResolvers<Frame | undefined> | undefined {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    return waiting;
+  }
+
+  #close(): void {
+    this.#settle();
+    this.#onClose?.();
+    this.#onClose = undefined;
+  }
+}
+
+function weight(frame: Frame): number {
+  return frame.type === 'piece' ? frame.bytes.length : 0;
+}
+
+function failure(peer: string, error: unknown): HerdError {
+  if (error instanceof HerdError && error.code === 'SOURCE_FAILED') return error;
+  return new HerdError('SOURCE_FAILED', `${peer}: ${reasonOf(error)}`, { cause: error });
+}
+
+function isReset(error: unknown): boolean {
+  const cause = error instanceof HerdError ? error.cause : error;
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET';
+}
+
+function nameOf(peer: PeerAddress): string {
+  return peer.name ?? `${peer.address}:${peer.port}`;
+}
+
+function originOf(peer: PeerAddress): string {
+  const host = peer.address.includes(':') ? `[${peer.address}]` : peer.address;
+  return `https://${host}:${peer.port}`;
+}

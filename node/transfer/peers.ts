@@ -1,0 +1,98 @@
+// The peers port: what one member asks of another. Messages are JSON over HTTP/1.1 behind TLS-PSK,
+// bytes are piece streams (wire/frames.ts).
+import type { Member } from '../../tracker/protocol.ts';
+import type { Resolution } from '../catalog/catalog.ts';
+import type { Digest } from '../content/digest.ts';
+import type { ErrorRecord } from '../errors.ts';
+import type { Frame } from '../wire/frames.ts';
+
+/** Where a peer door is, and whose it is where that is known (the DHT knows addresses only). */
+export interface PeerAddress {
+  readonly id?: string;
+  readonly name?: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** `POST /v1/want`: to the owner of `digest`, from a member that needs it. */
+export interface Want {
+  readonly digest: Digest;
+  readonly size?: number;
+  /** Where upstream has it. */
+  readonly url: string;
+  /** Verified pieces that the asking member has. */
+  readonly have: number;
+  readonly member: Member;
+  readonly view: number;
+  /** Sources that failed the asking member for this object. */
+  readonly exclude: readonly string[];
+  /** Members of a higher rank that did not answer. */
+  readonly failed: readonly string[];
+  /** Bytes from the owner itself, not the name of a relay. */
+  readonly direct?: boolean;
+}
+
+export type WantAnswer =
+  /** The bytes come in this answer. */
+  | { readonly kind: 'stream'; readonly stream: PieceStream }
+  /** Ask this member for the bytes: it has them or is getting them. */
+  | { readonly kind: 'elsewhere'; readonly source: Member }
+  /** In a newer view somebody else is the owner. */
+  | { readonly kind: 'redirect'; readonly owner: Member };
+
+/** `POST /v1/progress`: from a member that is getting an object, to its owner, once a second. */
+export interface Progress {
+  readonly digest: Digest;
+  readonly member: string;
+  readonly have: number;
+  readonly source: string;
+}
+
+/** `source`: go on from this member instead, the one you have is too slow. */
+export interface ProgressAnswer {
+  readonly source?: Member;
+}
+
+/** `POST /v1/name`: to the owner of a volatile name. */
+export interface NameQuery {
+  readonly url: string;
+  readonly noCache: boolean;
+  readonly view: number;
+}
+
+export type NameAnswer =
+  | { readonly kind: 'resolved'; readonly resolution: Resolution; readonly ageMs: number; readonly stale: boolean }
+  /** Still coming in at the owner: its pieces are under `key`. */
+  | { readonly kind: 'streaming'; readonly key: string }
+  | { readonly kind: 'failed'; readonly error: ErrorRecord };
+
+/** `POST /v1/claim`: to the new owner after a change of view: this member is fetching these. */
+export interface Claim {
+  readonly member: Member;
+  readonly objects: readonly { readonly digest: Digest; readonly size?: number; readonly have: number }[];
+}
+
+/** Frames in order. Ends after an `end` frame; throws when the connection breaks or stalls. */
+export interface PieceStream {
+  /** Resolves to `undefined` at the end; throws HerdError SOURCE_FAILED. */
+  next(): Promise<Frame | undefined>;
+  /** Frees the connection; pending `next` calls throw. */
+  cancel(): void;
+}
+
+export interface Peers {
+  /** All throw HerdError SOURCE_FAILED when the peer cannot be reached or answers nonsense. */
+  want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer>;
+  /** The pieces [from, to) of an object or of a file that is coming in; `undefined`: not there. */
+  object(
+    peer: PeerAddress,
+    key: string,
+    range: { from: number; to?: number },
+    signal: AbortSignal,
+  ): Promise<PieceStream | undefined>;
+  progress(peer: PeerAddress, progress: Progress, signal: AbortSignal): Promise<ProgressAnswer>;
+  name(peer: PeerAddress, query: NameQuery, signal: AbortSignal): Promise<NameAnswer>;
+  claim(peer: PeerAddress, claim: Claim, signal: AbortSignal): Promise<void>;
+  members(peer: PeerAddress, signal: AbortSignal): Promise<readonly Member[]>;
+  close(): Promise<void>;
+}
