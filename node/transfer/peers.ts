@@ -48,9 +48,9 @@ export interface Progress {
   readonly source: string;
 }
 
-/** `source`: go on from this member instead, the one you have is too slow. */
 export interface ProgressAnswer {
-  readonly source?: Member;
+  /** Ask the owner for another source: the one you have is too slow. */
+  readonly move: boolean;
 }
 
 /** `POST /v1/name`: to the owner of a volatile name. */

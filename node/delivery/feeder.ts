@@ -1,0 +1,473 @@
+// Brings the bytes of one flight: asks the owner, follows whom it names, or, being the owner,
+// finds who has them and goes upstream last. Ends when the flight is whole or every way failed.
+import type { Member } from '../../tracker/protocol.ts';
+import type { Digest } from '../content/digest.ts';
+import type { Discovery } from '../discovery/discovery.ts';
+import { HerdError, reasonOf } from '../errors.ts';
+import type { Fault, Fleet } from '../fleet/fleet.ts';
+import { MiB, PIECE_BYTES } from '../limits.ts';
+import { type Clock, sleep, withDeadline } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { Counters } from '../status/counters.ts';
+import type { PeerAddress, Peers, PieceStream, Want, WantAnswer } from '../transfer/peers.ts';
+import type { Upstream } from '../transfer/upstream.ts';
+import { PieceAssembler } from './assembler.ts';
+import type { Flight } from './flight.ts';
+import type { Swarms } from './swarm.ts';
+
+export interface FeederDeps {
+  readonly fleet: Fleet;
+  /** Both absent in a fleet of one. */
+  readonly peers: Peers | undefined;
+  readonly discovery: Discovery | undefined;
+  readonly upstream: Upstream;
+  readonly swarms: Swarms;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface FeederOptions {
+  /** How long an owner looks for holders in the DHT before it goes upstream. */
+  readonly lookupMs: number;
+  /** An owner that is silent for so long: the DHT is asked as well. */
+  readonly ownerPatienceMs: number;
+  /** Time for those who have a part of an orphaned object to come forward. */
+  readonly gatherMs: number;
+  /** A chain of relays whose head was not heard of for so long is given up. */
+  readonly stallMs: number;
+}
+
+export const feederDefaults: FeederOptions = {
+  lookupMs: 25,
+  ownerPatienceMs: 300,
+  gatherMs: 60,
+  stallMs: 6_000,
+};
+
+/** Objects above this size report their progress to the owner. */
+const REPORT_BYTES = 4 * MiB;
+const REPORT_EVERY_MS = 1_000;
+const RANKS_ASKED = 3;
+const SOURCES_PER_OWNER = 4;
+
+export interface FeedOrder {
+  readonly digest: Digest;
+  readonly url: string;
+  /** Host of `url`, for the ranking. */
+  readonly host: string;
+  /** Members that are known to have it, for example because they said so a moment ago. */
+  readonly hints: readonly PeerAddress[];
+}
+
+export class Feeder {
+  readonly #deps: FeederDeps;
+  readonly #options: FeederOptions;
+  readonly #flight: Flight;
+  readonly #order: FeedOrder;
+  readonly #stop = new AbortController();
+  readonly #exclude = new Set<string>();
+  readonly #failed = new Set<string>();
+  readonly #tried: string[] = [];
+  #leading = false;
+  #takingOver = false;
+  #pull: AbortController | undefined;
+  #rootHeardMs: number;
+  #definitive: HerdError | undefined;
+  /** 'upstream', a member's name, or 'none'. */
+  source = 'none';
+  sourceKind: 'peer' | 'upstream' = 'peer';
+
+  constructor(
+    deps: FeederDeps,
+    flight: Flight,
+    order: FeedOrder,
+    options: FeederOptions = feederDefaults,
+  ) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#flight = flight;
+    this.#order = order;
+    this.#rootHeardMs = deps.clock.monotonicMs();
+  }
+
+  /** True while this node is the one that fetches the object for the others. */
+  get leading(): boolean {
+    return this.#leading;
+  }
+
+  /** Since the head of the chain was last known to be at work; 0 at the head itself. */
+  get rootAgeMs(): number {
+    if (this.#leading) return 0;
+    return this.#deps.clock.monotonicMs() - this.#rootHeardMs;
+  }
+
+  /** Makes this node the head: others ask it as the owner. `takeover`: the owner did not answer. */
+  lead(takeover: boolean): void {
+    if (this.#leading) return;
+    this.#leading = true;
+    this.#takingOver = takeover;
+    this.#pull?.abort();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    this.#pull?.abort();
+  }
+
+  async run(): Promise<void> {
+    try {
+      await this.#deps.fleet.ready();
+      while (this.#open) {
+        const led = this.#leading;
+        if (led) await this.#lead();
+        else await this.#follow();
+        if (led === this.#leading) break;
+      }
+    } catch (error) {
+      this.#tried.push(reasonOf(error));
+      this.#deps.log.error({ object: this.#flight.key, reason: reasonOf(error) }, 'feeding failed');
+    }
+    this.source = 'none';
+    if (this.#flight.state !== 'running') return;
+    await this.#flight.fail(this.#stop.signal.aborted ? this.#abandoned() : this.#verdict());
+  }
+
+  get #open(): boolean {
+    return this.#flight.state === 'running' && !this.#stop.signal.aborted;
+  }
+
+  #abandoned(): HerdError {
+    return new HerdError('SHUTTING_DOWN', 'nobody waits for it any more');
+  }
+
+  #verdict(): HerdError {
+    if (this.#definitive) return this.#definitive;
+    const object = this.#flight.url;
+    return new HerdError('NO_SOURCE', `no way to the bytes of ${object}`, { tried: this.#tried });
+  }
+
+  // ---- as a member that wants the object ----
+
+  async #follow(): Promise<void> {
+    for (const hint of this.#order.hints) {
+      if (!(this.#continues)) return;
+      this.#deps.counters.add('named.by.cache');
+      await this.#pullFrom(hint, {});
+    }
+    const { digest, host } = this.#order;
+    for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
+      if (!(this.#continues)) return;
+      if (member.id === this.#deps.fleet.self.id) return this.lead(this.#failed.size > 0);
+      await this.#askOwner(member);
+    }
+    if (!(this.#continues)) return;
+    await this.#followHolders(2 * this.#options.lookupMs);
+    if (this.#continues) await this.#fetchUpstream('unelected');
+  }
+
+  /** False when the flight ended, this node was made the head, or an answer settled the matter. */
+  get #continues(): boolean {
+    return this.#open && !this.#leading && this.#definitive === undefined;
+  }
+
+  async #askOwner(member: Member): Promise<void> {
+    let owner = member;
+    for (let turn = 0; turn < SOURCES_PER_OWNER; turn++) {
+      if (!(this.#continues)) return;
+      const answer = await this.#want(owner, turn === SOURCES_PER_OWNER - 1);
+      if (answer === undefined) return;
+      if (answer.kind === 'redirect') {
+        if (answer.owner.id === this.#deps.fleet.self.id) return this.lead(false);
+        this.#deps.fleet.learn(answer.owner);
+        owner = answer.owner;
+      } else if (answer.kind === 'stream') {
+        await this.#consume(owner, answer.stream, owner);
+        // An owner that fails in mid-stream is not asked again.
+        if (this.#exclude.has(owner.id)) return;
+      } else {
+        this.#deps.counters.add('named.by.owner');
+        await this.#pullFrom(answer.source, { owner });
+      }
+    }
+  }
+
+  async #want(owner: Member, direct: boolean): Promise<WantAnswer | undefined> {
+    const { peers, fleet, clock } = this.#deps;
+    if (!peers) return undefined;
+    const signal = this.#newPull();
+    const pending = peers.want(owner, this.#wantOf(direct), signal).catch((error: unknown) => {
+      this.#note(owner, 'unreachable', error);
+      this.#failed.add(owner.id);
+      return undefined;
+    });
+    const { ownerPatienceMs } = this.#options;
+    const answer = await withDeadline(clock, pending, ownerPatienceMs, 'slow' as const);
+    if (answer !== 'slow') return answer;
+    // A slow owner is not a reason to wait: whoever has the object is as good.
+    await this.#followHolders(this.#options.lookupMs);
+    if (this.#flight.state !== 'running' || this.#leading) {
+      void pending.then((late) => late?.kind === 'stream' && late.stream.cancel());
+      return undefined;
+    }
+    const late = await pending;
+    if (late) fleet.learn(owner);
+    return late;
+  }
+
+  #wantOf(direct: boolean): Want {
+    const { fleet } = this.#deps;
+    const { size } = this.#flight.meta;
+    return {
+      digest: this.#order.digest,
+      ...(size === undefined ? {} : { size }),
+      url: this.#order.url,
+      have: this.#flight.pieces,
+      member: fleet.self,
+      view: fleet.view,
+      exclude: [...this.#exclude],
+      failed: [...this.#failed],
+      direct,
+    };
+  }
+
+  // ---- as the head: the owner, or whoever stands in for it ----
+
+  async #lead(): Promise<void> {
+    if (this.#takingOver) await this.#secondOpinion();
+    await this.#pullFromAhead();
+    if (this.#open) await this.#followHolders(this.#options.lookupMs);
+    if (!this.#open) return;
+    if (this.#flight.pieces > 0) this.#deps.counters.add('flights.takeovers');
+    await this.#fetchUpstream('elected');
+  }
+
+  /** Somebody says that the owner is gone. It may be he who is cut off: ask the owner once. */
+  async #secondOpinion(): Promise<void> {
+    const { fleet, peers } = this.#deps;
+    const { digest, host } = this.#order;
+    const [owner] = fleet.rank(digest, { host, unbiased: true, limit: 1 });
+    if (!owner || owner.id === fleet.self.id || !peers || this.#failed.has(owner.id)) return;
+    const answer = await peers
+      .want(owner, this.#wantOf(true), this.#newPull())
+      .catch((error: unknown) => this.#note(owner, 'unreachable', error));
+    if (answer?.kind === 'stream') await this.#consume(owner, answer.stream, undefined);
+  }
+
+  /** What others have of it already need not come over the WAN a second time. */
+  async #pullFromAhead(): Promise<void> {
+    const swarm = this.#deps.swarms.get(this.#order.digest);
+    if (!swarm || swarm.members === 0) return;
+    const claimed = swarm.ahead(0).length > 0;
+    if (claimed) await sleep(this.#deps.clock, this.#options.gatherMs, this.#stop.signal);
+    const leader = swarm.leader();
+    if (leader && this.#open) await this.#pullFrom(leader, {});
+    for (;;) {
+      const next = swarm
+        .ahead(this.#flight.pieces)
+        .find((place) => !this.#exclude.has(place.member.id));
+      if (!next || !this.#open) return;
+      this.#deps.counters.add('named.by.cache');
+      await this.#pullFrom(next.member, next.whole ? {} : { to: next.have });
+      this.#exclude.add(next.member.id);
+    }
+  }
+
+  async #followHolders(deadlineMs: number): Promise<void> {
+    const { discovery, counters, fleet } = this.#deps;
+    if (!discovery) return;
+    counters.add('dht.lookups');
+    const { signal } = this.#stop;
+    for await (const holder of discovery.find(this.#order.digest, { deadlineMs, signal })) {
+      const member = fleet
+        .members()
+        .find(({ address, port }) => address === holder.address && port === holder.port);
+      if (member && (this.#exclude.has(member.id) || member.id === fleet.self.id)) continue;
+      counters.add('named.by.dht');
+      await this.#pullFrom(member ?? holder, {});
+      if (!this.#open) return;
+    }
+  }
+
+  async #fetchUpstream(role: 'elected' | 'unelected'): Promise<void> {
+    const { upstream, counters } = this.#deps;
+    const from = this.#flight.pieces * PIECE_BYTES;
+    const signal = this.#newPull();
+    this.source = 'upstream';
+    this.sourceKind = 'upstream';
+    counters.add(`upstream.requests.${role}`);
+    try {
+      const response = await upstream.fetch({ url: this.#order.url, from, immutable: true, signal });
+      if (response.status !== 200) throw refused(this.#order.url, response.status);
+      const { size, lastModified, contentType } = response;
+      this.#flight.describe({
+        ...(size === undefined ? {} : { size }),
+        ...(lastModified === undefined ? {} : { lastModified }),
+        ...(contentType === undefined ? {} : { contentType }),
+      });
+      await this.#appendBody(response.body, from - response.from, role);
+    } catch (error) {
+      await this.#upstreamFailed(error);
+    }
+  }
+
+  async #appendBody(body: AsyncIterable<Buffer>, skip: number, role: 'elected' | 'unelected') {
+    const { counters } = this.#deps;
+    const assembler = new PieceAssembler(skip);
+    for await (const chunk of body) {
+      counters.add(`received.bytes.upstream.${role}`, chunk.length);
+      for (const piece of assembler.push(chunk)) await this.#appendOwn(piece, role);
+      if (this.#flight.state !== 'running') return;
+    }
+    const rest = assembler.rest();
+    if (rest) await this.#appendOwn(rest, role);
+    await this.#flight.end();
+  }
+
+  async #appendOwn(piece: Buffer, role: 'elected' | 'unelected'): Promise<void> {
+    await this.#flight.append(this.#flight.pieces, piece);
+    if (role === 'elected') this.#deps.counters.add('unique.bytes', piece.length);
+  }
+
+  async #upstreamFailed(error: unknown): Promise<void> {
+    if (!this.#open) return;
+    this.#deps.counters.add('upstream.errors');
+    this.#tried.push(`upstream: ${reasonOf(error)}`);
+    if (error instanceof HerdError && error.code !== 'SOURCE_FAILED') this.#definitive = error;
+    if (error instanceof HerdError && error.code === 'CONTENT_MISMATCH') {
+      await this.#flight.fail(error);
+    }
+  }
+
+  // ---- taking bytes from a peer ----
+
+  async #pullFrom(peer: PeerAddress, options: { to?: number; owner?: Member }): Promise<void> {
+    const { peers } = this.#deps;
+    if (!peers || (peer.id !== undefined && this.#exclude.has(peer.id))) return;
+    const range = {
+      from: this.#flight.pieces,
+      ...(options.to === undefined ? {} : { to: options.to }),
+    };
+    try {
+      const stream = await peers.object(peer, this.#flight.key, range, this.#newPull());
+      if (stream) return await this.#consume(peer, stream, options.owner);
+      this.#tried.push(`${labelOf(peer)}: does not have it`);
+    } catch (error) {
+      this.#note(peer, 'unreachable', error);
+    }
+    if (peer.id !== undefined) this.#exclude.add(peer.id);
+  }
+
+  /** Takes a stream to its end. A source that fails is excluded for this flight. */
+  async #consume(peer: PeerAddress, stream: PieceStream, owner: Member | undefined): Promise<void> {
+    const { clock } = this.#deps;
+    this.source = labelOf(peer);
+    this.sourceKind = 'peer';
+    this.#rootHeardMs = clock.monotonicMs();
+    const pull = this.#pull;
+    const report =
+      owner && (this.#flight.meta.size ?? 0) > REPORT_BYTES
+        ? clock.every(REPORT_EVERY_MS, () => void this.#report(owner, peer, pull))
+        : undefined;
+    try {
+      while (this.#open && (await this.#takeFrame(peer, stream)));
+    } catch (error) {
+      if (!pull?.signal.aborted) this.#sourceFailed(peer, error);
+    } finally {
+      report?.cancel();
+      stream.cancel();
+    }
+    if (owner && this.#flight.state === 'whole') this.#reportWhole(owner, peer);
+  }
+
+  async #takeFrame(peer: PeerAddress, stream: PieceStream): Promise<boolean> {
+    const frame = await stream.next();
+    if (frame === undefined) return false;
+    switch (frame.type) {
+      case 'meta':
+        this.#flight.describe(frame.meta);
+        return true;
+      case 'piece':
+        this.#rootHeardMs = this.#deps.clock.monotonicMs();
+        this.#deps.counters.add('received.bytes.peer', frame.bytes.length);
+        await this.#flight.append(frame.index, frame.bytes, frame.hash);
+        return true;
+      case 'wait':
+        this.#rootHeardMs = this.#deps.clock.monotonicMs() - frame.ageMs;
+        if (frame.ageMs <= this.#options.stallMs) return true;
+        throw new HerdError('SOURCE_FAILED', `${labelOf(peer)} waits for somebody who is gone`);
+      case 'end':
+        await this.#flight.end();
+        return false;
+      case 'fail':
+        await this.#headFailed(HerdError.from(frame.error));
+        return false;
+    }
+  }
+
+  /** The peer is well, but whoever fetches for it got nothing, or something wrong. */
+  async #headFailed(error: HerdError): Promise<void> {
+    this.#tried.push(`${this.source}: ${error.message}`);
+    if (error.code === 'NOT_FOUND') this.#definitive = error;
+    else if (error.code === 'CONTENT_MISMATCH') await this.#flight.fail(error);
+    else throw error;
+  }
+
+  #sourceFailed(peer: PeerAddress, error: unknown): void {
+    if (peer.id !== undefined) this.#exclude.add(peer.id);
+    const code = error instanceof HerdError ? error.code : 'INTERNAL';
+    if (code === 'CONTENT_MISMATCH') {
+      this.#deps.counters.add('pieces.bad');
+      this.#note(peer, 'corrupt', error);
+    } else if (code === 'SOURCE_FAILED') {
+      this.#note(peer, reasonOf(error).includes('imeout') ? 'stalled' : 'unreachable', error);
+    }
+  }
+
+  async #report(owner: Member, source: PeerAddress, pull: AbortController | undefined) {
+    const { peers, fleet } = this.#deps;
+    const progress = {
+      digest: this.#order.digest,
+      member: fleet.self.id,
+      have: this.#flight.pieces,
+      source: source.id ?? '',
+    };
+    const answer = await peers?.progress(owner, progress, this.#stop.signal).catch(() => undefined);
+    if (!answer?.move || !this.#open || this.#pull !== pull) return;
+    this.#tried.push(`${labelOf(source)}: too slow`);
+    if (source.id !== undefined) this.#exclude.add(source.id);
+    pull?.abort();
+  }
+
+  #reportWhole(owner: Member, source: PeerAddress): void {
+    if ((this.#flight.meta.size ?? 0) > REPORT_BYTES) void this.#report(owner, source, undefined);
+  }
+
+  #note(peer: PeerAddress, fault: Fault, error: unknown): undefined {
+    if (this.#stop.signal.aborted || this.#pull?.signal.aborted) return undefined;
+    const reason = reasonOf(error);
+    this.#tried.push(`${labelOf(peer)}: ${reason}`);
+    const detail = `${reason} (${this.#flight.key.slice(0, 12)}…, piece ${this.#flight.pieces})`;
+    if (peer.id !== undefined) this.#deps.fleet.blame(peer.id, fault, detail);
+    this.#deps.log.warn({ peer: labelOf(peer), fault, object: this.#flight.key }, reason);
+    return undefined;
+  }
+
+  /** A fresh signal for the next source; ends with the feeder. */
+  #newPull(): AbortSignal {
+    this.#pull = new AbortController();
+    if (this.#stop.signal.aborted) this.#pull.abort();
+    return this.#pull.signal;
+  }
+}
+
+function labelOf(peer: PeerAddress): string {
+  return peer.name ?? `${peer.address}:${peer.port}`;
+}
+
+function refused(url: string, status: number): HerdError {
+  const message = `upstream answered ${status} for ${url}`;
+  if (status === 404 || status === 410) return new HerdError('NOT_FOUND', message, { status });
+  if (status === 401 || status === 403) return new HerdError('UPSTREAM_DENIED', message, { status });
+  return new HerdError('UPSTREAM_ERROR', message);
+}

@@ -1,0 +1,177 @@
+// The flights of this node: one per object, joined by everybody who wants it.
+import type { Digest } from '../content/digest.ts';
+import { HerdError } from '../errors.ts';
+import type { Timer } from '../platform/clock.ts';
+import type { Store } from '../store/store.ts';
+import type { FlightReport } from '../status/report.ts';
+import type { PeerAddress } from '../transfer/peers.ts';
+import { Feeder, type FeederDeps, feederDefaults } from './feeder.ts';
+import { Flight } from './flight.ts';
+
+/** A flight that nobody reads any more goes on for so long, in case somebody comes back. */
+const LINGER_MS = 15_000;
+/** So long a client that may hold wrong bytes is made to start from the beginning. */
+const TAINT_MS = 10 * 60_000;
+
+export interface FlightOrder {
+  readonly digest: Digest;
+  readonly size?: number;
+  readonly url: string;
+  readonly hints?: readonly PeerAddress[];
+}
+
+interface Entry {
+  readonly flight: Flight;
+  readonly feeder: Feeder | undefined;
+  readonly startedAtMs: number;
+  readonly opened: Promise<void>;
+  users: number;
+  linger: Timer | undefined;
+}
+
+/** A user's hold on a flight; `leave` when done with it. */
+export interface Boarding {
+  readonly flight: Flight;
+  readonly feeder: Feeder | undefined;
+  /** True when somebody else's request had started it. */
+  readonly joined: boolean;
+  leave(): void;
+}
+
+interface FlightsDeps extends FeederDeps {
+  readonly store: Store;
+}
+
+export class Flights {
+  readonly #deps: FlightsDeps;
+  readonly #entries = new Map<string, Entry>();
+  readonly #tainted = new Map<string, number>();
+
+  constructor(deps: FlightsDeps) {
+    this.#deps = deps;
+  }
+
+  get(key: string): Flight | undefined {
+    return this.#entries.get(key)?.flight;
+  }
+
+  /** Joins the flight of an object, or starts it. `lead`: this node is asked as its owner. */
+  async board(order: FlightOrder, lead?: 'lead' | 'takeover'): Promise<Boarding> {
+    const known = this.#entries.get(order.digest);
+    const entry = known ?? this.#start(order);
+    if (lead) entry.feeder?.lead(lead === 'takeover');
+    return await this.#hold(order.digest, entry, known !== undefined);
+  }
+
+  /** Joins a flight that is under way under `key`, if there is one. */
+  async join(key: string): Promise<Boarding | undefined> {
+    const entry = this.#entries.get(key);
+    return entry && (await this.#hold(key, entry, true));
+  }
+
+  /** Starts a flight of a file whose digest nobody knows yet; the caller feeds it. */
+  async launch(key: string, url: string): Promise<Boarding> {
+    const flight = new Flight(this.#deps, { key, url });
+    const entry = this.#add(key, flight, undefined);
+    return await this.#hold(key, entry, false);
+  }
+
+  /** Whether clients may hold wrong bytes of `digest`, from a flight that turned out wrong. */
+  tainted(digest: Digest): boolean {
+    const until = this.#tainted.get(digest);
+    if (until !== undefined && until > this.#deps.clock.monotonicMs()) return true;
+    this.#tainted.delete(digest);
+    return false;
+  }
+
+  /** A client got the whole right body. */
+  healed(digest: Digest): void {
+    this.#tainted.delete(digest);
+  }
+
+  /** Flights that this node fetches for others as their owner. */
+  *led(): Iterable<Flight> {
+    for (const { flight, feeder } of this.#entries.values()) if (feeder?.leading) yield flight;
+  }
+
+  report(): FlightReport[] {
+    return [...this.#entries.values()].map(({ flight, feeder, startedAtMs }) => ({
+      object: flight.digest ?? flight.url,
+      url: flight.url,
+      bytes: flight.bytes,
+      ...(flight.meta.size === undefined ? {} : { size: flight.meta.size }),
+      source: feeder?.source ?? 'upstream',
+      readers: flight.readers,
+      startedAtMs,
+    }));
+  }
+
+  async close(): Promise<void> {
+    const entries = [...this.#entries.values()];
+    for (const { feeder } of entries) feeder?.stop();
+    const error = new HerdError('SHUTTING_DOWN', 'debherd is shutting down');
+    await Promise.allSettled(entries.map(({ flight }) => flight.fail(error)));
+  }
+
+  #start(order: FlightOrder): Entry {
+    const { digest, size, url } = order;
+    const flight = new Flight(this.#deps, {
+      key: digest,
+      digest,
+      url,
+      ...(size === undefined ? {} : { size }),
+    });
+    const host = new URL(url).host;
+    const feed = { digest, url, host, hints: order.hints ?? [] };
+    return this.#add(digest, flight, new Feeder(this.#deps, flight, feed, feederDefaults));
+  }
+
+  #add(key: string, flight: Flight, feeder: Feeder | undefined): Entry {
+    const { clock, counters } = this.#deps;
+    counters.add('flights.started');
+    const opened = flight.open();
+    const startedAtMs = clock.nowMs();
+    const entry: Entry = { flight, feeder, startedAtMs, opened, users: 0, linger: undefined };
+    this.#entries.set(key, entry);
+    void opened.then(() => feeder?.run()).finally(() => this.#landed(key, entry));
+    return entry;
+  }
+
+  async #hold(key: string, entry: Entry, joined: boolean): Promise<Boarding> {
+    entry.users++;
+    entry.linger?.cancel();
+    entry.linger = undefined;
+    let held = true;
+    const leave = () => {
+      if (!held) return;
+      held = false;
+      entry.users--;
+      if (entry.users > 0) return;
+      if (entry.flight.state !== 'running') this.#forget(key, entry);
+      else entry.linger = this.#deps.clock.after(LINGER_MS, () => entry.feeder?.stop());
+    };
+    try {
+      await entry.opened;
+    } catch (error) {
+      leave();
+      throw error;
+    }
+    return { flight: entry.flight, feeder: entry.feeder, joined, leave };
+  }
+
+  /** The feeder ended. A whole object is in the store; a failed one must not be joined again. */
+  #landed(key: string, entry: Entry): void {
+    const { flight } = entry;
+    if (flight.error?.code === 'CONTENT_MISMATCH') {
+      this.#deps.counters.add('objects.bad');
+      if (flight.released && flight.digest !== undefined) {
+        this.#tainted.set(flight.digest, this.#deps.clock.monotonicMs() + TAINT_MS);
+      }
+    }
+    if (flight.state === 'failed' || entry.users === 0) this.#forget(key, entry);
+  }
+
+  #forget(key: string, entry: Entry): void {
+    if (this.#entries.get(key) === entry) this.#entries.delete(key);
+  }
+}

@@ -1,0 +1,214 @@
+// What the owner of an object remembers of those who want it. Lost with the owner: a successor
+// learns it anew from those who ask.
+import type { Digest } from '../content/digest.ts';
+import type { Member } from '../../tracker/protocol.ts';
+import { KiB, MiB, PIECE_BYTES, pieceCount } from '../limits.ts';
+import type { Clock } from '../platform/clock.ts';
+import { chooseSource, type FanOut, type Participant, ROOT } from './handout.ts';
+
+/** Up to this size an object is handed to a few at once: the round trip counts, not the uplink. */
+const SMALL_BYTES = 512 * KiB;
+const fanOuts = {
+  small: { root: 4, relay: 4 },
+  /** The WAN is the narrow place: a relay's uplink has room for more than one copy. */
+  cold: { root: 2, relay: 2 },
+  /** The uplinks are the narrow place. */
+  warm: { root: 1, relay: 1 },
+} as const satisfies Record<string, FanOut>;
+
+/** Behind the front by this much, a relay holds up those behind it. */
+const LAG_PIECES = Math.ceil((3 * MiB) / PIECE_BYTES);
+/** A member is moved to another source at most this often. */
+const MOVE_EVERY_MS = 4_000;
+const SWARMS_MAX = 2_000;
+
+interface Place extends Participant {
+  readonly member: Member;
+  have: number;
+  whole: boolean;
+  /** It fetches from upstream itself (an owner of an earlier view). */
+  leads: boolean;
+  parent: string | undefined;
+  children: number;
+  lagging: boolean;
+  /** Until then its parent is taken to be busy with it. */
+  leaseUntilMs: number;
+  movedAtMs: number;
+}
+
+export class Swarm {
+  readonly digest: Digest;
+  readonly #clock: Clock;
+  readonly #places = new Map<string, Place>();
+  size: number | undefined;
+  /** Streams that this node itself gives of the object. */
+  rootChildren = 0;
+
+  constructor(digest: Digest, size: number | undefined, clock: Clock) {
+    this.digest = digest;
+    this.size = size;
+    this.#clock = clock;
+  }
+
+  /** Notes that `member` wants the object and has `have` pieces of it. */
+  join(member: Member, have: number): void {
+    const known = this.#places.get(member.id);
+    if (known) {
+      this.#leave(known);
+      known.have = Math.max(known.have, have);
+      return;
+    }
+    this.#places.set(member.id, {
+      id: member.id,
+      member,
+      have,
+      whole: false,
+      leads: false,
+      parent: undefined,
+      children: 0,
+      lagging: false,
+      leaseUntilMs: 0,
+      movedAtMs: 0,
+    });
+  }
+
+  /** Where `asker` shall get the bytes: a member, or `undefined` for this node itself. */
+  place(asker: string, exclude: ReadonlySet<string>, fedByUpstream: boolean): Member | undefined {
+    this.#expireLeases();
+    const source = chooseSource({
+      asker,
+      exclude,
+      participants: this.#places,
+      rootChildren: this.rootChildren,
+      fanOut: this.#fanOut(fedByUpstream),
+    });
+    this.#assign(asker, source);
+    return this.#places.get(source)?.member;
+  }
+
+  /** `id` gets its bytes from this node. */
+  placeAtRoot(id: string): void {
+    this.#assign(id, ROOT);
+  }
+
+  /** What `id` has now; `front`: what this node has. True when it should ask for another source. */
+  progress(id: string, have: number, front: number): boolean {
+    const place = this.#places.get(id);
+    if (!place) return false;
+    const now = this.#clock.monotonicMs();
+    place.have = have;
+    place.leaseUntilMs = now + this.#leaseMs();
+    place.lagging = front - have > LAG_PIECES;
+    if (this.size !== undefined && have >= pieceCount(this.size)) this.finished(id);
+    if (!place.lagging || now - place.movedAtMs < MOVE_EVERY_MS) return false;
+    place.movedAtMs = now;
+    return place.parent !== undefined && place.parent !== ROOT;
+  }
+
+  /** `id` has the whole object. */
+  finished(id: string): void {
+    const place = this.#places.get(id);
+    if (!place) return;
+    place.whole = true;
+    place.lagging = false;
+    this.#leave(place);
+  }
+
+  drop(id: string): void {
+    const place = this.#places.get(id);
+    if (!place) return;
+    this.#leave(place);
+    this.#places.delete(id);
+    for (const other of this.#places.values()) if (other.parent === id) other.parent = undefined;
+  }
+
+  /** Notes a member that is fetching the object from upstream itself. */
+  noteLeader(member: Member, have: number): void {
+    this.join(member, have);
+    const place = this.#places.get(member.id);
+    if (place) place.leads = true;
+  }
+
+  leader(): Member | undefined {
+    for (const place of this.#places.values()) if (place.leads) return place.member;
+    return undefined;
+  }
+
+  /** Members with more than `have` pieces, the one with most first; `whole` for all of them. */
+  ahead(have: number): { member: Member; have: number; whole: boolean }[] {
+    return [...this.#places.values()]
+      .filter((place) => place.whole || place.have > have)
+      .sort((a, b) => Number(b.whole) - Number(a.whole) || b.have - a.have);
+  }
+
+  get members(): number {
+    return this.#places.size;
+  }
+
+  #assign(id: string, source: string): void {
+    const place = this.#places.get(id);
+    if (!place) return;
+    this.#leave(place);
+    place.parent = source;
+    place.leaseUntilMs = this.#clock.monotonicMs() + this.#leaseMs();
+    const parent = this.#places.get(source);
+    if (parent) parent.children++;
+  }
+
+  /** It gets nothing from its parent any more; where it was in the tree stays known. */
+  #leave(place: Place): void {
+    if (place.leaseUntilMs === 0) return;
+    place.leaseUntilMs = 0;
+    const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);
+    if (parent) parent.children--;
+  }
+
+  #expireLeases(): void {
+    const now = this.#clock.monotonicMs();
+    for (const place of this.#places.values()) {
+      if (place.leaseUntilMs !== 0 && place.leaseUntilMs < now) this.#leave(place);
+    }
+  }
+
+  #leaseMs(): number {
+    const size = this.size ?? SMALL_BYTES;
+    return size <= SMALL_BYTES ? 2_000 : 5_000;
+  }
+
+  #fanOut(fedByUpstream: boolean): FanOut {
+    if ((this.size ?? 0) <= SMALL_BYTES) return fanOuts.small;
+    return fedByUpstream ? fanOuts.cold : fanOuts.warm;
+  }
+}
+
+/** The swarms of the objects that this node was asked about, the latest ones. */
+export class Swarms {
+  readonly #clock: Clock;
+  readonly #swarms = new Map<Digest, Swarm>();
+
+  constructor(deps: { clock: Clock }) {
+    this.#clock = deps.clock;
+  }
+
+  get(digest: Digest): Swarm | undefined {
+    return this.#swarms.get(digest);
+  }
+
+  of(digest: Digest, size: number | undefined): Swarm {
+    const known = this.#swarms.get(digest);
+    this.#swarms.delete(digest);
+    const swarm = known ?? new Swarm(digest, size, this.#clock);
+    swarm.size ??= size;
+    this.#swarms.set(digest, swarm);
+    for (const [oldest] of this.#swarms) {
+      if (this.#swarms.size <= SWARMS_MAX) break;
+      this.#swarms.delete(oldest);
+    }
+    return swarm;
+  }
+
+  /** A member left the fleet: nobody is sent to it any more. */
+  drop(id: string): void {
+    for (const swarm of this.#swarms.values()) swarm.drop(id);
+  }
+}
