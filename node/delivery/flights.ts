@@ -25,6 +25,8 @@ interface Entry {
   readonly feeder: Feeder | undefined;
   readonly startedAtMs: number;
   readonly opened: Promise<void>;
+  /** Resolves when the feeder has ended and let go of everything. */
+  landed: Promise<void>;
   users: number;
   linger: Timer | undefined;
 }
@@ -57,7 +59,11 @@ export class Flights {
 
   /** Joins the flight of an object, or starts it. `lead`: this node is asked as its owner. */
   async board(order: FlightOrder, lead?: 'lead' | 'takeover'): Promise<Boarding> {
-    const known = this.#entries.get(order.digest);
+    let known = this.#entries.get(order.digest);
+    while (known?.flight.state === 'failed') {
+      await known.landed;
+      known = this.#entries.get(order.digest);
+    }
     const entry = known ?? this.#start(order);
     if (lead) entry.feeder?.lead(lead === 'takeover');
     return await this.#hold(order.digest, entry, known !== undefined);
@@ -66,7 +72,8 @@ export class Flights {
   /** Joins a flight that is under way under `key`, if there is one. */
   async join(key: string): Promise<Boarding | undefined> {
     const entry = this.#entries.get(key);
-    return entry && (await this.#hold(key, entry, true));
+    if (!entry || entry.flight.state === 'failed') return undefined;
+    return await this.#hold(key, entry, true);
   }
 
   /** Starts a flight of a file whose digest nobody knows yet; the caller feeds it. */
@@ -131,9 +138,18 @@ export class Flights {
     counters.add('flights.started');
     const opened = flight.open();
     const startedAtMs = clock.nowMs();
-    const entry: Entry = { flight, feeder, startedAtMs, opened, users: 0, linger: undefined };
+    const entry: Entry = {
+      flight,
+      feeder,
+      startedAtMs,
+      opened,
+      landed: opened,
+      users: 0,
+      linger: undefined,
+    };
     this.#entries.set(key, entry);
-    void opened.then(() => feeder?.run()).finally(() => this.#landed(key, entry));
+    entry.landed = opened.then(() => feeder?.run()).finally(() => this.#landed(key, entry));
+    entry.landed.catch((error) => this.#deps.log.error({ object: key, error }, 'flight lost'));
     return entry;
   }
 

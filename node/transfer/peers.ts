@@ -62,6 +62,8 @@ export interface NameQuery {
 
 export type NameAnswer =
   | { readonly kind: 'resolved'; readonly resolution: Resolution; readonly ageMs: number; readonly stale: boolean }
+  /** No answer of upstream yet: ask again. */
+  | { readonly kind: 'pending' }
   /** Still coming in at the owner: its pieces are under `key`. */
   | { readonly kind: 'streaming'; readonly key: string }
   | { readonly kind: 'failed'; readonly error: ErrorRecord };

@@ -1,0 +1,266 @@
+// The way of a GET: from a URL to bytes, for the clients of this node.
+import type { Catalog, CatalogEntry } from '../catalog/catalog.ts';
+import type { Digest } from '../content/digest.ts';
+import { HerdError } from '../errors.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { PIECE_BYTES } from '../limits.ts';
+import { type Clock, sleep } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { CounterName, Counters } from '../status/counters.ts';
+import type { ObjectReader, Store } from '../store/store.ts';
+import type { PeerAddress, Peers } from '../transfer/peers.ts';
+import type { Upstream } from '../transfer/upstream.ts';
+import type { Content, ContentRequest, Delivery } from './delivery.ts';
+import type { Flight, FlightReader } from './flight.ts';
+import type { Boarding, Flights } from './flights.ts';
+import type { Named, Names } from './names.ts';
+import { privateContent } from './private-content.ts';
+import { pumpStream } from './pump.ts';
+
+/** What the indexes say of a URL; learns from them what was put off until somebody asks. */
+export interface NameBook {
+  lookup(url: string): Promise<Partial<CatalogEntry> & { digest: Digest } | undefined>;
+  /** An object came through under this URL; indexes are learned from. */
+  noteObject(url: string, digest: Digest, size: number): void;
+}
+
+interface HerdDeliveryDeps {
+  readonly fleet: Fleet;
+  readonly peers: Peers | undefined;
+  readonly store: Store;
+  readonly catalog: Catalog;
+  readonly book: NameBook;
+  readonly flights: Flights;
+  readonly names: Names;
+  readonly upstream: Upstream;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The head of an answer waits at most so long for the first bytes; apt gives up after 30 s. */
+const FIRST_BYTES_MS = 20_000;
+const NAME_TURNS = 4;
+
+export class HerdDelivery implements Delivery {
+  readonly #deps: HerdDeliveryDeps;
+
+  constructor(deps: HerdDeliveryDeps) {
+    this.#deps = deps;
+  }
+
+  async get(request: ContentRequest): Promise<Content> {
+    const { counters, book } = this.#deps;
+    counters.add('apt.requests');
+    try {
+      if (request.authorization !== undefined) return await privateContent(this.#deps, request);
+      const listed = await book.lookup(request.url);
+      if (listed) {
+        const content = await this.#listed(request, listed);
+        if (content) return content;
+      }
+      return await this.#volatile(request);
+    } catch (error) {
+      counters.add('apt.errors');
+      throw error;
+    }
+  }
+
+  /** `undefined`: upstream's file is not the one that the index lists; ask for it by its name. */
+  async #listed(request: ContentRequest, entry: { digest: Digest; size?: number }) {
+    try {
+      return await this.#object(request.url, entry, [], {});
+    } catch (error) {
+      if (!(error instanceof HerdError) || error.code !== 'CONTENT_MISMATCH') throw error;
+      if (!isReplaceable(request.url)) throw error;
+      this.#deps.log.warn({ url: request.url, reason: error.message }, 'asked for by name instead');
+      return undefined;
+    }
+  }
+
+  async #volatile(request: ContentRequest): Promise<Content> {
+    for (let turn = 0; turn < NAME_TURNS; turn++) {
+      const named = await this.#deps.names.resolve(request.url, request.noCache);
+      const content = await this.#named(request, named);
+      if (content) return content;
+    }
+    throw new HerdError('NO_SOURCE', `${request.url} came and went`);
+  }
+
+  async #named(request: ContentRequest, named: Named): Promise<Content | undefined> {
+    if (named.kind === 'streaming') return await this.#streaming(request, named);
+    const { resolution, ageMs, stale, holder } = named;
+    const { digest, size, lastModified, contentType } = resolution;
+    if (digest === undefined) {
+      const { status } = resolution;
+      throw new HerdError('NOT_FOUND', `upstream answered ${status} for ${request.url}`, { status });
+    }
+    const entry = size === undefined ? { digest } : { digest, size };
+    const content = await this.#object(request.url, entry, holder ? [holder] : [], {
+      ageMs,
+      stale,
+      ...(lastModified === undefined ? {} : { lastModified }),
+      ...(contentType === undefined ? {} : { contentType }),
+    });
+    this.#deps.book.noteObject(request.url, digest, content.size ?? 0);
+    return content;
+  }
+
+  /** A file that is coming in under no known digest, here or at the owner of its name. */
+  async #streaming(
+    request: ContentRequest,
+    named: Named & { kind: 'streaming' },
+  ): Promise<Content | undefined> {
+    const { flights, peers } = this.#deps;
+    let boarding = await flights.join(named.key);
+    if (!boarding && named.holder && peers) {
+      const pull = new AbortController();
+      const stream = await peers
+        .object(named.holder, named.key, { from: 0 }, pull.signal)
+        .catch(() => undefined);
+      if (!stream) return undefined;
+      boarding = await flights.launch(named.key, request.url);
+      void pumpStream(boarding.flight, stream, this.#deps.counters);
+    }
+    return boarding && (await this.#fromFlight(boarding, {}));
+  }
+
+  async #object(
+    url: string,
+    entry: { digest: Digest; size?: number },
+    hints: readonly PeerAddress[],
+    extra: Partial<Content>,
+  ): Promise<Content> {
+    const { store, flights, book } = this.#deps;
+    const stored = await store.open(entry.digest);
+    if (stored) {
+      book.noteObject(url, stored.digest, stored.size);
+      return this.#fromStore(stored, extra);
+    }
+    const boarding = await flights.board({ ...entry, url, hints });
+    const content = await this.#fromFlight(boarding, extra);
+    void this.#noteWhenWhole(boarding.flight, url);
+    return content;
+  }
+
+  async #noteWhenWhole(flight: Flight, url: string): Promise<void> {
+    while (flight.state === 'running') await flight.changed();
+    if (flight.state !== 'whole' || flight.digest === undefined) return;
+    this.#deps.book.noteObject(url, flight.digest, flight.bytes);
+  }
+
+  #fromStore(stored: ObjectReader, extra: Partial<Content>): Content {
+    const { counters, flights } = this.#deps;
+    const { digest, size, lastModified } = stored;
+    return {
+      ...(lastModified === undefined ? {} : { lastModified }),
+      ...extra,
+      digest,
+      size,
+      mustRestart: flights.tainted(digest),
+      async *read(start, end = size) {
+        for (let at = start; at < end; ) {
+          const length = Math.min(PIECE_BYTES, end - at);
+          const bytes = await stored.read(at, length);
+          counters.add('apt.bytes.local', length);
+          yield bytes;
+          at += length;
+        }
+        if (start === 0 && end === size) flights.healed(digest);
+      },
+      close: () => void stored.close(),
+    };
+  }
+
+  async #fromFlight(boarding: Boarding, extra: Partial<Content>): Promise<Content> {
+    const { flight } = boarding;
+    try {
+      await this.#firstBytes(flight);
+    } catch (error) {
+      boarding.leave();
+      throw error;
+    }
+    const { size, lastModified, contentType } = flight.meta;
+    const { flights } = this.#deps;
+    const read = (start: number, end: number | undefined, signal: AbortSignal) =>
+      this.#readFlight(boarding, start, end, signal);
+    return {
+      ...(lastModified === undefined ? {} : { lastModified }),
+      ...(contentType === undefined ? {} : { contentType }),
+      ...extra,
+      ...(flight.digest === undefined ? {} : { digest: flight.digest }),
+      ...(size === undefined ? {} : { size }),
+      mustRestart: flight.digest !== undefined && flights.tainted(flight.digest),
+      read,
+      close: () => boarding.leave(),
+    };
+  }
+
+  /** Waits for something to give, or for the reason why there is nothing. */
+  async #firstBytes(flight: Flight): Promise<void> {
+    const timeout = new AbortController();
+    const late = sleep(this.#deps.clock, FIRST_BYTES_MS, timeout.signal);
+    let waiting = true;
+    void late.then(() => {
+      waiting = false;
+    });
+    while (waiting && flight.state === 'running' && flight.available(true) <= 0) {
+      await Promise.race([flight.changed(), late]);
+    }
+    timeout.abort();
+    if (flight.error) throw flight.error;
+    if (flight.available(true) <= 0 && flight.state === 'running' && flight.meta.size === undefined) {
+      throw new HerdError('UPSTREAM_STALLED', `no bytes of ${flight.url} came in time`);
+    }
+  }
+
+  async *#readFlight(
+    boarding: Boarding,
+    start: number,
+    end: number | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Buffer> {
+    const { flight } = boarding;
+    const reader = flight.read(Math.floor(start / PIECE_BYTES), true);
+    try {
+      for (let at = start; end === undefined || at < end; ) {
+        if (!(await untilReadable(reader, flight, signal))) break;
+        const { index, bytes } = await reader.next();
+        const from = at - index * PIECE_BYTES;
+        const to = end === undefined ? bytes.length : Math.min(bytes.length, end - index * PIECE_BYTES);
+        const part = bytes.subarray(from, to);
+        flight.released = true;
+        this.#deps.counters.add(aptBytes(boarding), part.length);
+        yield part;
+        at += part.length;
+      }
+      if (start === 0 && flight.state === 'whole' && flight.digest !== undefined) {
+        this.#deps.flights.healed(flight.digest);
+      }
+    } finally {
+      reader.close();
+    }
+  }
+}
+
+/** True when a piece can be read, false at the end; throws what the flight failed of. */
+async function untilReadable(reader: FlightReader, flight: Flight, signal: AbortSignal) {
+  while (reader.status === 'waiting') {
+    if (signal.aborted) return false;
+    await flight.changed();
+  }
+  if (reader.status === 'failed') {
+    throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');
+  }
+  return reader.status === 'piece' && !signal.aborted;
+}
+
+function aptBytes({ joined, feeder }: Boarding): CounterName {
+  if (joined) return 'apt.bytes.flight';
+  return feeder?.sourceKind === 'peer' ? 'apt.bytes.peer' : 'apt.bytes.upstream';
+}
+
+/** Index files without by-hash are replaced in place upstream; pool files are not supposed to be. */
+function isReplaceable(url: string): boolean {
+  return !url.includes('/by-hash/');
+}
