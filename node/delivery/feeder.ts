@@ -102,9 +102,14 @@ export class Feeder {
     return this.#deps.clock.monotonicMs() - this.#rootHeardMs;
   }
 
-  /** Makes this node the head: others ask it as the owner. `takeover`: the owner did not answer. */
+  /**
+   * Makes this node the head: others ask it as the owner. `takeover`: the owner did not answer.
+   * Without that, a node that is being fed well stays where it is and just passes on.
+   */
   lead(takeover: boolean): void {
     if (this.#leading) return;
+    const fed = this.#flight.pieces > 0 && this.rootAgeMs < this.#options.stallMs;
+    if (fed && !takeover && this.sourceKind === 'peer' && this.source !== 'none') return;
     this.#leading = true;
     this.#takingOver = takeover;
     this.#pull?.abort();
@@ -151,17 +156,17 @@ export class Feeder {
 
   async #follow(): Promise<void> {
     for (const hint of this.#order.hints) {
-      if (!(this.#continues)) return;
+      if (!this.#continues) return;
       this.#deps.counters.add('named.by.cache');
       await this.#pullFrom(hint, {});
     }
     const { digest, host } = this.#order;
     for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
-      if (!(this.#continues)) return;
+      if (!this.#continues) return;
       if (member.id === this.#deps.fleet.self.id) return this.lead(this.#failed.size > 0);
       await this.#askOwner(member);
     }
-    if (!(this.#continues)) return;
+    if (!this.#continues) return;
     await this.#followHolders(2 * this.#options.lookupMs);
     if (this.#continues) await this.#fetchUpstream('unelected');
   }
@@ -174,7 +179,7 @@ export class Feeder {
   async #askOwner(member: Member): Promise<void> {
     let owner = member;
     for (let turn = 0; turn < SOURCES_PER_OWNER; turn++) {
-      if (!(this.#continues)) return;
+      if (!this.#continues) return;
       const answer = await this.#want(owner, turn === SOURCES_PER_OWNER - 1);
       if (answer === undefined) return;
       if (answer.kind === 'redirect') {
@@ -297,7 +302,12 @@ export class Feeder {
     this.sourceKind = 'upstream';
     counters.add(`upstream.requests.${role}`);
     try {
-      const response = await upstream.fetch({ url: this.#order.url, from, immutable: true, signal });
+      const response = await upstream.fetch({
+        url: this.#order.url,
+        from,
+        immutable: true,
+        signal,
+      });
       if (response.status !== 200) throw refused(this.#order.url, response.status);
       const { size, lastModified, contentType } = response;
       this.#flight.describe({
@@ -371,6 +381,8 @@ export class Feeder {
         : undefined;
     try {
       while (this.#open && (await this.#takeFrame(peer, stream)));
+      // It gave what it was asked for, or all it had: nothing more is to be had from it.
+      if (this.#open && peer.id !== undefined) this.#exclude.add(peer.id);
     } catch (error) {
       if (!pull?.signal.aborted) this.#sourceFailed(peer, error);
     } finally {
@@ -468,6 +480,7 @@ function labelOf(peer: PeerAddress): string {
 function refused(url: string, status: number): HerdError {
   const message = `upstream answered ${status} for ${url}`;
   if (status === 404 || status === 410) return new HerdError('NOT_FOUND', message, { status });
-  if (status === 401 || status === 403) return new HerdError('UPSTREAM_DENIED', message, { status });
+  if (status === 401 || status === 403)
+    return new HerdError('UPSTREAM_DENIED', message, { status });
   return new HerdError('UPSTREAM_ERROR', message);
 }

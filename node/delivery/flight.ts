@@ -1,5 +1,5 @@
 // An object on its way into this node: verified piece by piece, readable as it grows.
-import { Hasher, sha256, type Digest } from '../content/digest.ts';
+import { type Digest, Hasher, sha256 } from '../content/digest.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
 import type { Log } from '../platform/log.ts';
@@ -114,7 +114,10 @@ export class Flight {
   describe(meta: StreamMeta): void {
     const size = this.meta.size ?? meta.size;
     if (meta.size !== undefined && size !== meta.size) {
-      throw new HerdError('CONTENT_MISMATCH', `${meta.size} bytes offered where ${size} are expected`);
+      throw new HerdError(
+        'CONTENT_MISMATCH',
+        `${meta.size} bytes offered where ${size} are expected`,
+      );
     }
     this.meta = { ...meta, ...this.meta, ...(size === undefined ? {} : { size }) };
     this.#notify();

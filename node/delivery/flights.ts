@@ -2,8 +2,8 @@
 import type { Digest } from '../content/digest.ts';
 import { HerdError } from '../errors.ts';
 import type { Timer } from '../platform/clock.ts';
-import type { Store } from '../store/store.ts';
 import type { FlightReport } from '../status/report.ts';
+import type { Store } from '../store/store.ts';
 import type { PeerAddress } from '../transfer/peers.ts';
 import { Feeder, type FeederDeps, feederDefaults } from './feeder.ts';
 import { Flight } from './flight.ts';

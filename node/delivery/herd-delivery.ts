@@ -19,7 +19,7 @@ import { pumpStream } from './pump.ts';
 
 /** What the indexes say of a URL; learns from them what was put off until somebody asks. */
 export interface NameBook {
-  lookup(url: string): Promise<Partial<CatalogEntry> & { digest: Digest } | undefined>;
+  lookup(url: string): Promise<(Partial<CatalogEntry> & { digest: Digest }) | undefined>;
   /** An object came through under this URL; indexes are learned from. */
   noteObject(url: string, digest: Digest, size: number): void;
 }
@@ -93,7 +93,9 @@ export class HerdDelivery implements Delivery {
     const { digest, size, lastModified, contentType } = resolution;
     if (digest === undefined) {
       const { status } = resolution;
-      throw new HerdError('NOT_FOUND', `upstream answered ${status} for ${request.url}`, { status });
+      throw new HerdError('NOT_FOUND', `upstream answered ${status} for ${request.url}`, {
+        status,
+      });
     }
     const entry = size === undefined ? { digest } : { digest, size };
     const content = await this.#object(request.url, entry, holder ? [holder] : [], {
@@ -209,7 +211,11 @@ export class HerdDelivery implements Delivery {
     }
     timeout.abort();
     if (flight.error) throw flight.error;
-    if (flight.available(true) <= 0 && flight.state === 'running' && flight.meta.size === undefined) {
+    if (
+      flight.available(true) <= 0 &&
+      flight.state === 'running' &&
+      flight.meta.size === undefined
+    ) {
       throw new HerdError('UPSTREAM_STALLED', `no bytes of ${flight.url} came in time`);
     }
   }
@@ -227,7 +233,8 @@ export class HerdDelivery implements Delivery {
         if (!(await untilReadable(reader, flight, signal))) break;
         const { index, bytes } = await reader.next();
         const from = at - index * PIECE_BYTES;
-        const to = end === undefined ? bytes.length : Math.min(bytes.length, end - index * PIECE_BYTES);
+        const to =
+          end === undefined ? bytes.length : Math.min(bytes.length, end - index * PIECE_BYTES);
         const part = bytes.subarray(from, to);
         flight.released = true;
         this.#deps.counters.add(aptBytes(boarding), part.length);

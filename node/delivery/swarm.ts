@@ -1,7 +1,8 @@
 // What the owner of an object remembers of those who want it. Lost with the owner: a successor
 // learns it anew from those who ask.
-import type { Digest } from '../content/digest.ts';
+
 import type { Member } from '../../tracker/protocol.ts';
+import type { Digest } from '../content/digest.ts';
 import { KiB, MiB, PIECE_BYTES, pieceCount } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
 import { chooseSource, type FanOut, type Participant, ROOT } from './handout.ts';

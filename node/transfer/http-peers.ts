@@ -3,7 +3,7 @@ import type { Member } from '../../tracker/protocol.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES, PROTOCOL_VERSION } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
-import { type Frame, FrameDecoder } from '../wire/frames.ts';
+import { type Frame, FrameDecoder, PIECES_TYPE } from '../wire/frames.ts';
 import { type Dispatcher, Pool } from '../wire/http-client.ts';
 import type { pskClientOptions } from '../wire/tls-psk.ts';
 import type {
@@ -103,7 +103,13 @@ export class HttpPeers implements Peers {
     await Promise.allSettled(pools.map(({ pool }) => pool.destroy()));
   }
 
-  async #json(peer: PeerAddress, method: 'GET' | 'POST', path: string, body: unknown, signal: AbortSignal) {
+  async #json(
+    peer: PeerAddress,
+    method: 'GET' | 'POST',
+    path: string,
+    body: unknown,
+    signal: AbortSignal,
+  ) {
     const answer = await this.#open(peer, method, path, body, signal);
     if (answer.kind === 'json') return answer.value;
     answer.stream.cancel();
@@ -225,8 +231,6 @@ function exchange(
   });
   return promise;
 }
-
-export const PIECES_TYPE = 'application/vnd.debherd.pieces';
 
 function answerOf(status: number, value: unknown, peer: string): Answer {
   if (status === 404) return { kind: 'json', value: undefined };

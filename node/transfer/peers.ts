@@ -61,7 +61,12 @@ export interface NameQuery {
 }
 
 export type NameAnswer =
-  | { readonly kind: 'resolved'; readonly resolution: Resolution; readonly ageMs: number; readonly stale: boolean }
+  | {
+      readonly kind: 'resolved';
+      readonly resolution: Resolution;
+      readonly ageMs: number;
+      readonly stale: boolean;
+    }
   /** No answer of upstream yet: ask again. */
   | { readonly kind: 'pending' }
   /** Still coming in at the owner: its pieces are under `key`. */
@@ -71,7 +76,11 @@ export type NameAnswer =
 /** `POST /v1/claim`: to the new owner after a change of view: this member is fetching these. */
 export interface Claim {
   readonly member: Member;
-  readonly objects: readonly { readonly digest: Digest; readonly size?: number; readonly have: number }[];
+  readonly objects: readonly {
+    readonly digest: Digest;
+    readonly size?: number;
+    readonly have: number;
+  }[];
 }
 
 /** Frames in order. Ends after an `end` frame; throws when the connection breaks or stalls. */

@@ -3,8 +3,11 @@
 // A frame is a header of 8 bytes and a payload. Header: type (8 bits) and payload length (24 bits),
 // then a number (32 bits, big endian): the piece's index, or the age in a WAIT. The payload of a
 // PIECE is its SHA-256 (32 bytes) and its bytes; of META and FAIL, JSON; of the others, nothing.
-import { HerdError, type ErrorRecord } from '../errors.ts';
+import { type ErrorRecord, HerdError } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
+
+/** Content-Type of a body that is a piece stream. */
+export const PIECES_TYPE = 'application/vnd.debherd.pieces';
 
 const HEADER_BYTES = 8;
 const HASH_BYTES = 32;
@@ -21,7 +24,12 @@ export interface StreamMeta {
 
 export type Frame =
   | { readonly type: 'meta'; readonly meta: StreamMeta }
-  | { readonly type: 'piece'; readonly index: number; readonly hash: Buffer; readonly bytes: Buffer }
+  | {
+      readonly type: 'piece';
+      readonly index: number;
+      readonly hash: Buffer;
+      readonly bytes: Buffer;
+    }
   /** No bytes at the moment; `ageMs` since the one who fetches them was last known to be at work. */
   | { readonly type: 'wait'; readonly ageMs: number }
   /** The object is whole: `pieces` pieces were all. */
@@ -88,7 +96,8 @@ export class FrameDecoder {
     if (this.#headBytes < HEADER_BYTES) return taken;
     const length = this.#head.readUIntBE(1, 3);
     const max = this.#head[0] === types.piece ? HASH_BYTES + PIECE_BYTES : JSON_BYTES_MAX;
-    if (length > max) throw new HerdError('SOURCE_FAILED', `a frame of ${length} bytes is too long`);
+    if (length > max)
+      throw new HerdError('SOURCE_FAILED', `a frame of ${length} bytes is too long`);
     this.#payload = Buffer.allocUnsafeSlow(length);
     this.#payloadBytes = 0;
     return taken;
@@ -129,7 +138,10 @@ function frameOf(type: number | undefined, number: number, payload: Buffer): Fra
     case types.fail:
       return { type: 'fail', error: parse<ErrorRecord>(payload) };
   }
-  throw new HerdError('SOURCE_FAILED', `a frame of unknown type ${type} and ${payload.length} bytes`);
+  throw new HerdError(
+    'SOURCE_FAILED',
+    `a frame of unknown type ${type} and ${payload.length} bytes`,
+  );
 }
 
 function parse<T>(payload: Buffer): T {

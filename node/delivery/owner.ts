@@ -1,0 +1,151 @@
+// What this node does for other members: as the owner of an object, and as one who has it.
+import type { Digest } from '../content/digest.ts';
+import type { Fleet, Member } from '../fleet/fleet.ts';
+import { pieceCount } from '../limits.ts';
+import type { Counters } from '../status/counters.ts';
+import type { ObjectReader, Store } from '../store/store.ts';
+import type {
+  Claim,
+  PeerAddress,
+  Peers,
+  Progress,
+  ProgressAnswer,
+  Want,
+} from '../transfer/peers.ts';
+import type { Boarding, Flights } from './flights.ts';
+import type { Swarm, Swarms } from './swarm.ts';
+
+interface OwnerDeps {
+  readonly fleet: Fleet;
+  readonly peers: Peers | undefined;
+  readonly store: Store;
+  readonly flights: Flights;
+  readonly swarms: Swarms;
+  readonly counters: Counters;
+}
+
+/** An object, whole or coming in, opened for a peer. */
+export type Supply =
+  | { readonly kind: 'stored'; readonly object: ObjectReader }
+  | { readonly kind: 'flight'; readonly boarding: Boarding };
+
+export type WantVerdict =
+  | { readonly kind: 'supply'; readonly supply: Supply; served(complete: boolean): void }
+  | { readonly kind: 'elsewhere'; readonly source: Member }
+  | { readonly kind: 'redirect'; readonly owner: Member };
+
+export class Owner {
+  readonly #deps: OwnerDeps;
+  #view = -1;
+
+  constructor(deps: OwnerDeps) {
+    this.#deps = deps;
+    deps.fleet.onChange(() => this.#viewChanged());
+  }
+
+  /** Decides where a member gets an object from; fetches it if nobody has it. */
+  async want(want: Want): Promise<WantVerdict> {
+    const { fleet, swarms, counters } = this.#deps;
+    fleet.learn(want.member);
+    const redirect = this.#redirect(want);
+    if (redirect) return { kind: 'redirect', owner: redirect };
+    const swarm = swarms.of(want.digest, want.size);
+    swarm.join(want.member, want.have);
+    const exclude = new Set([...want.exclude, ...want.failed]);
+    for (const id of want.failed) swarm.drop(id);
+    const supply = await this.#supply(want);
+    const fedByUpstream = supply.kind === 'flight';
+    const direct = want.direct === true && !exclude.has(fleet.self.id);
+    const source = direct ? undefined : swarm.place(want.member.id, exclude, fedByUpstream);
+    if (source) {
+      letGo(supply);
+      counters.add('swarm.handovers');
+      return { kind: 'elsewhere', source };
+    }
+    swarm.placeAtRoot(want.member.id);
+    swarm.rootChildren++;
+    return { kind: 'supply', supply, served: (complete) => this.#served(swarm, want, complete) };
+  }
+
+  /** What this node has under `key` (a digest, or the name of a flight), for whoever asks. */
+  async object(key: string): Promise<Supply | undefined> {
+    const boarding = await this.#deps.flights.join(key);
+    if (boarding) return { kind: 'flight', boarding };
+    const object = await this.#deps.store.open(key as Digest);
+    return object && { kind: 'stored', object };
+  }
+
+  progress({ digest, member, have }: Progress): ProgressAnswer {
+    const { swarms, flights, store } = this.#deps;
+    const swarm = swarms.get(digest);
+    if (!swarm) return { move: false };
+    const stored = store.stat(digest);
+    const front = stored ? pieceCount(stored.size) : (flights.get(digest)?.pieces ?? 0);
+    return { move: swarm.progress(member, have, front) };
+  }
+
+  /** A former owner tells what it is still fetching. */
+  claim({ member, objects }: Claim): void {
+    for (const { digest, size, have } of objects) {
+      this.#deps.swarms.of(digest, size).noteLeader(member, have);
+    }
+  }
+
+  /** Somebody with a newer list knows better; with an older one he is told who the owner is. */
+  #redirect(want: Want): Member | undefined {
+    const { fleet } = this.#deps;
+    if (want.view >= fleet.view || want.direct) return undefined;
+    const host = new URL(want.url).host;
+    const [owner] = fleet.rank(want.digest, { host, unbiased: true, limit: 1 });
+    if (!owner || owner.id === fleet.self.id || want.failed.includes(owner.id)) return undefined;
+    return owner.id === want.member.id ? undefined : owner;
+  }
+
+  async #supply(want: Want): Promise<Supply> {
+    const { store, flights } = this.#deps;
+    const object = await store.open(want.digest);
+    if (object) return { kind: 'stored', object };
+    const { digest, size, url } = want;
+    const order = { digest, url, ...(size === undefined ? {} : { size }) };
+    const boarding = await flights.board(order, want.failed.length > 0 ? 'takeover' : 'lead');
+    return { kind: 'flight', boarding };
+  }
+
+  #served(swarm: Swarm, want: Want, complete: boolean): void {
+    swarm.rootChildren--;
+    if (complete) swarm.finished(want.member.id);
+  }
+
+  /** Flights that began under an older view: their owners of now must know of them. */
+  #viewChanged(): void {
+    const { fleet, peers, flights } = this.#deps;
+    if (!peers || fleet.view === this.#view) return;
+    this.#view = fleet.view;
+    for (const flight of flights.led()) {
+      const { digest, meta, pieces } = flight;
+      if (digest === undefined) continue;
+      const host = new URL(flight.url).host;
+      const [owner] = fleet.rank(digest, { host, unbiased: true, limit: 1 });
+      if (!owner || owner.id === fleet.self.id) continue;
+      const object = {
+        digest,
+        have: pieces,
+        ...(meta.size === undefined ? {} : { size: meta.size }),
+      };
+      void this.#tell(owner, { member: fleet.self, objects: [object] });
+    }
+  }
+
+  async #tell(owner: PeerAddress, claim: Claim): Promise<void> {
+    try {
+      await this.#deps.peers?.claim(owner, claim, new AbortController().signal);
+    } catch {
+      // It costs a second fetch at worst, when that owner is asked before it asks the DHT.
+    }
+  }
+}
+
+export function letGo(supply: Supply): void {
+  if (supply.kind === 'stored') void supply.object.close();
+  else supply.boarding.leave();
+}

@@ -1,0 +1,123 @@
+// The peer port: what other members may ask of this node. All of it needs the fleet key.
+import type { ServerResponse } from 'node:http';
+import type { TlsOptions } from 'node:tls';
+import type { Member } from '../../tracker/protocol.ts';
+import { isDigest } from '../content/digest.ts';
+import type { Names } from '../delivery/names.ts';
+import { letGo, type Owner, type Supply } from '../delivery/owner.ts';
+import { HerdError, reasonOf } from '../errors.ts';
+import { PROTOCOL_VERSION } from '../limits.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { Counters } from '../status/counters.ts';
+import type { Claim, NameQuery, Progress, Want } from '../transfer/peers.ts';
+import { PIECES_TYPE } from '../wire/frames.ts';
+import { createServer, type HttpReply, type HttpServer } from '../wire/http-server.ts';
+import { type PieceRange, writePieces } from './piece-writer.ts';
+
+interface PeerDoorDeps {
+  readonly owner: Owner;
+  readonly names: Names;
+  /** All members that this node knows, for peers without a tracker. */
+  readonly members: () => readonly Member[];
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface PeerDoorOptions {
+  readonly tls: TlsOptions;
+}
+
+export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): HttpServer {
+  const server = createServer({ tls: options.tls });
+  const { owner, names } = deps;
+  server.addHook('onRequest', async (request) => {
+    const version = Number(request.headers['debherd-protocol']);
+    if (version === PROTOCOL_VERSION) return;
+    const message = `protocol ${version || 'unknown'}: this member speaks ${PROTOCOL_VERSION}`;
+    throw new HerdError('BAD_REQUEST', message);
+  });
+  server.setErrorHandler((error, _request, reply) => {
+    const known = error instanceof HerdError ? error : wrap(error);
+    void reply.code(known.status).send(known.toJSON());
+  });
+  server.post('/v1/want', async (request, reply) => {
+    const want = checkWant(request.body);
+    const verdict = await owner.want(want);
+    if (verdict.kind === 'elsewhere') return { elsewhere: verdict.source };
+    if (verdict.kind === 'redirect') return { redirect: verdict.owner };
+    const complete = await stream(deps, reply, verdict.supply, { from: want.have });
+    verdict.served(complete);
+  });
+  server.get('/v1/objects/:key', async (request, reply) => {
+    const { key } = request.params as { key: string };
+    const query = request.query as Record<string, string>;
+    const range = { from: whole(query.from ?? '0'), ...(query.to ? { to: whole(query.to) } : {}) };
+    const supply = isKey(key) ? await owner.object(key) : undefined;
+    if (!supply) throw new HerdError('NOT_FOUND', `no object ${key.slice(0, 64)} here`);
+    await stream(deps, reply, supply, range);
+  });
+  server.post('/v1/progress', async (request) => owner.progress(request.body as Progress));
+  server.post('/v1/claim', async (request) => owner.claim(request.body as Claim) ?? {});
+  server.post('/v1/name', async (request) => {
+    const { url, noCache } = request.body as NameQuery;
+    return await names.answer(checkUrl(url), noCache === true);
+  });
+  server.get('/v1/members', async () => deps.members());
+  return server;
+}
+
+async function stream(
+  deps: PeerDoorDeps,
+  reply: HttpReply,
+  supply: Supply,
+  range: PieceRange,
+): Promise<boolean> {
+  reply.hijack();
+  const response = reply.raw as ServerResponse;
+  response.writeHead(200, { 'content-type': PIECES_TYPE });
+  try {
+    return await writePieces(deps, response, supply, range);
+  } finally {
+    letGo(supply);
+  }
+}
+
+function wrap(error: unknown): HerdError {
+  const status = (error as { statusCode?: unknown }).statusCode;
+  if (status === 400 || status === 413 || status === 415) {
+    return new HerdError('BAD_REQUEST', reasonOf(error), { status });
+  }
+  return new HerdError('INTERNAL', reasonOf(error), { cause: error });
+}
+
+function checkWant(body: unknown): Want {
+  const want = body as Want;
+  const sound =
+    typeof want === 'object' &&
+    want !== null &&
+    isDigest(String(want.digest)) &&
+    typeof want.member?.id === 'string' &&
+    Number.isSafeInteger(want.have) &&
+    want.have >= 0 &&
+    Array.isArray(want.exclude) &&
+    Array.isArray(want.failed);
+  if (!sound) throw new HerdError('BAD_REQUEST', 'not a want');
+  checkUrl(want.url);
+  return want;
+}
+
+function checkUrl(url: unknown): string {
+  if (typeof url === 'string' && /^https?:\/\/./.test(url) && URL.canParse(url)) return url;
+  throw new HerdError('BAD_REQUEST', 'not an http(s) URL');
+}
+
+function isKey(key: string): boolean {
+  return isDigest(key) || /^name-[0-9a-f]{40}$/.test(key);
+}
+
+function whole(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new HerdError('BAD_REQUEST', `not a piece number: ${text.slice(0, 20)}`);
+}

@@ -1,0 +1,151 @@
+// Writes an object to a peer as a piece stream, whole or as it comes in.
+import type { ServerResponse } from 'node:http';
+import type { Feeder } from '../delivery/feeder.ts';
+import type { Flight, FlightReader } from '../delivery/flight.ts';
+import type { Supply } from '../delivery/owner.ts';
+import { HerdError, reasonOf } from '../errors.ts';
+import { PIECE_BYTES, pieceCount } from '../limits.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Counters } from '../status/counters.ts';
+import type { ObjectReader } from '../store/store.ts';
+import { encode } from '../wire/frames.ts';
+
+/** How often a peer hears from us while there is nothing to send. */
+const WAIT_EVERY_MS = 1_000;
+
+interface WriterDeps {
+  readonly clock: Clock;
+  readonly counters: Counters;
+}
+
+export interface PieceRange {
+  readonly from: number;
+  /** Exclusive; to the end of the object when absent. */
+  readonly to?: number;
+}
+
+/** Resolves to true when all of the range was written, false when the peer went away. */
+export async function writePieces(
+  deps: WriterDeps,
+  response: ServerResponse,
+  supply: Supply,
+  range: PieceRange,
+): Promise<boolean> {
+  const out = new FrameWriter(deps, response);
+  try {
+    if (supply.kind === 'stored') await writeStored(out, supply.object, range);
+    else await writeFlight(deps, out, supply.boarding.flight, supply.boarding.feeder, range);
+  } catch (error) {
+    const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
+    if (!out.gone) await out.write(encode.fail(known.toJSON()));
+    response.end();
+    return false;
+  }
+  response.end();
+  return !out.gone;
+}
+
+async function writeStored(out: FrameWriter, object: ObjectReader, range: PieceRange) {
+  const { size, lastModified, pieceHashes } = object;
+  await out.write(encode.meta({ size, ...(lastModified === undefined ? {} : { lastModified }) }));
+  const total = pieceCount(size);
+  const to = Math.min(range.to ?? total, total);
+  for (let index = range.from; index < to && !out.gone; index++) {
+    const offset = index * PIECE_BYTES;
+    const bytes = await object.read(offset, Math.min(PIECE_BYTES, size - offset));
+    await out.piece(index, pieceHashes.subarray(index * 32, index * 32 + 32), bytes);
+  }
+  if (to === total) await out.write(encode.end(total));
+}
+
+async function writeFlight(
+  deps: WriterDeps,
+  out: FrameWriter,
+  flight: Flight,
+  feeder: Feeder | undefined,
+  range: PieceRange,
+): Promise<void> {
+  const reader = flight.read(range.from, false);
+  try {
+    await out.write(encode.meta(flight.meta));
+    for (let described = flight.meta; !out.gone; ) {
+      if (reader.index >= (range.to ?? Infinity)) return;
+      if (described !== flight.meta) {
+        described = flight.meta;
+        await out.write(encode.meta(described));
+      }
+      if (reader.status === 'piece') {
+        const { index, hash, bytes } = await reader.next();
+        await out.piece(index, hash, bytes);
+      } else if (reader.status === 'end') {
+        await out.write(encode.end(flight.pieces));
+        return;
+      } else if (reader.status === 'failed') {
+        throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');
+      } else {
+        await untilChange(deps.clock, out, reader, flight, feeder);
+      }
+    }
+  } finally {
+    reader.close();
+  }
+}
+
+/** Waits for news of the flight, telling the peer every second that there is somebody here. */
+async function untilChange(
+  clock: Clock,
+  out: FrameWriter,
+  reader: FlightReader,
+  flight: Flight,
+  feeder: Feeder | undefined,
+): Promise<void> {
+  const tick = clock.every(WAIT_EVERY_MS, () => {
+    if (reader.status === 'waiting') void out.write(encode.wait(feeder?.rootAgeMs ?? 0));
+  });
+  try {
+    await Promise.race([flight.changed(), out.left]);
+  } finally {
+    tick.cancel();
+  }
+}
+
+class FrameWriter {
+  readonly #deps: WriterDeps;
+  readonly #response: ServerResponse;
+  /** Resolves when the peer has gone away. */
+  readonly left: Promise<void>;
+  gone = false;
+
+  constructor(deps: WriterDeps, response: ServerResponse) {
+    this.#deps = deps;
+    this.#response = response;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.left = promise;
+    response.once('close', () => {
+      this.gone = true;
+      resolve();
+    });
+  }
+
+  async piece(index: number, hash: Uint8Array, bytes: Buffer): Promise<void> {
+    this.#response.cork();
+    this.#response.write(encode.pieceHead(index, hash, bytes.length));
+    const flowing = this.#response.write(bytes);
+    this.#response.uncork();
+    this.#deps.counters.add('sent.bytes.peer', bytes.length);
+    if (!flowing) await this.#drained();
+  }
+
+  async write(frame: Buffer): Promise<void> {
+    if (this.gone) return;
+    if (!this.#response.write(frame)) await this.#drained();
+  }
+
+  async #drained(): Promise<void> {
+    if (this.gone) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#response.once('drain', resolve);
+    await Promise.race([promise, this.left]);
+    this.#response.off('drain', resolve);
+  }
+}
