@@ -311,7 +311,10 @@ class HttpPieceStream implements PieceStream {
 
   #take(frame: Frame): void {
     const waiting = this.#wake();
-    if (waiting) return waiting.resolve(frame);
+    if (waiting) {
+      waiting.resolve(frame);
+      return;
+    }
     this.#queue.push(frame);
     this.#queued += weight(frame);
   }
