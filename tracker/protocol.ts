@@ -60,3 +60,18 @@ export interface AnnounceAnswer {
 
 // `GET /v1/members?follow=1` answers newline-delimited JSON: first a full MemberChange, then each
 // change as it happens, and an empty line as a heartbeat. Without `follow` the full list alone.
+
+/** True when nothing differs that another member would act on. */
+export function sameMember(a: Member, b: Member): boolean {
+  return (
+    a.epoch === b.epoch &&
+    a.address === b.address &&
+    a.port === b.port &&
+    a.name === b.name &&
+    a.version === b.version &&
+    a.protocol === b.protocol &&
+    a.upstream === b.upstream &&
+    a.archives.length === b.archives.length &&
+    a.archives.every((host, i) => host === b.archives[i])
+  );
+}

@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { Blames } from '../../node/fleet/blames.ts';
+import { Ranking } from '../../node/fleet/ranking.ts';
+import { SoloFleet } from '../../node/fleet/solo-fleet.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
+import { memberFixture } from '../fixtures/members.ts';
+
+const SECOND = 1000;
+
+describe('Blames', () => {
+  const clock = new ManualClock();
+  const one = memberFixture(1);
+
+  it('lasts by fault, and counts ten failures of one moment as one', () => {
+    const blames = new Blames(clock);
+    blames.add(one, 'stalled', 'no byte for 5 s');
+    for (let i = 0; i < 10; i++) blames.add(one, 'stalled', 'no byte for 5 s');
+    expect(blames.latest()).toHaveLength(1);
+    clock.advance(29 * SECOND);
+    expect(blames.of(one.id)).toMatchObject({ fault: 'stalled', name: 'host1' });
+    clock.advance(SECOND);
+    expect(blames.of(one.id)).toBeUndefined();
+    expect(blames.active().size).toBe(0);
+  });
+
+  it('avoids an unreachable member longer each time, up to five minutes', () => {
+    const blames = new Blames(clock);
+    const lengths = Array.from({ length: 7 }, () => {
+      blames.add(one, 'unreachable', 'ECONNREFUSED');
+      const { atMs, untilMs } = blames.of(one.id)!;
+      clock.advance(untilMs - atMs);
+      return (untilMs - atMs) / SECOND;
+    });
+    expect(lengths).toEqual([10, 20, 40, 80, 160, 300, 300]);
+  });
+
+  it('forgives a restart, but not wrong bytes', () => {
+    const blames = new Blames(clock);
+    blames.add(one, 'unreachable', 'ECONNREFUSED');
+    blames.restarted(one.id);
+    expect(blames.of(one.id)).toBeUndefined();
+    blames.add(one, 'corrupt', 'piece 3');
+    blames.add(one, 'slow', 'slow');
+    blames.restarted(one.id);
+    expect(blames.of(one.id)).toMatchObject({ fault: 'corrupt' });
+  });
+
+  it('remembers the latest hundred', () => {
+    const blames = new Blames(clock);
+    for (let n = 0; n < 150; n++) blames.add(memberFixture(n), 'slow', `${n}`);
+    expect(blames.latest()).toHaveLength(100);
+    expect(blames.latest()[0]!.detail).toBe('149');
+  });
+});
+
+describe('Ranking', () => {
+  const clock = new ManualClock();
+  const hosts = ['archive.ubuntu.com'];
+  const members = Array.from({ length: 12 }, (_, n) =>
+    memberFixture(n, { upstream: n !== 0, archives: n % 3 === 0 ? hosts : [] }),
+  );
+  const names = (list: { name: string }[]) => list.map(({ name }) => name);
+
+  it('leaves out who may not go upstream, and keeps to those that have the host', () => {
+    const ranking = new Ranking(members, new Blames(clock));
+    expect(ranking.rank('k')).toHaveLength(11);
+    expect(names(ranking.rank('k', { host: hosts[0]! })).sort()).toEqual([
+      'host3',
+      'host6',
+      'host9',
+    ]);
+    expect(ranking.rank('k', { host: 'ppa.launchpad.net' })).toEqual(ranking.rank('k'));
+  });
+
+  it('puts blamed members last, unless unbiased', () => {
+    const blames = new Blames(clock);
+    const ranking = new Ranking(members, blames);
+    const fair = names(ranking.rank('k'));
+    blames.add(ranking.rank('k')[0]!, 'slow', '');
+    blames.add(ranking.rank('k', { unbiased: true })[2]!, 'slow', '');
+    expect(names(ranking.rank('k', { limit: 2 }))).toEqual([fair[1], fair[3]]);
+    expect(names(ranking.rank('k')).slice(-2)).toEqual([fair[0], fair[2]]);
+    expect(names(ranking.rank('k', { unbiased: true, limit: 3 }))).toEqual(fair.slice(0, 3));
+  });
+});
+
+describe('SoloFleet', () => {
+  it('is one node, whoever it hears of', async () => {
+    const fleet = new SoloFleet({ clock: new ManualClock() }, { self: memberFixture(0) });
+    fleet.learn(memberFixture(1));
+    await fleet.ready();
+    expect(fleet.solo).toBe(true);
+    expect(fleet.members()).toEqual([fleet.self]);
+    expect(fleet.rank('k')).toEqual([fleet.self]);
+  });
+});

@@ -1,0 +1,153 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { deriveFleetKey } from '../../node/fleet/fleet-key.ts';
+import { Pool } from '../../node/wire/http-client.ts';
+import { pskClientOptions } from '../../node/wire/tls-psk.ts';
+import { trackerOrigin } from '../../tracker/client.ts';
+import type { Member } from '../../tracker/protocol.ts';
+import { memberFixture, vitalsFixture } from '../fixtures/members.ts';
+import { fleetKeyFixture, followerFixture, trackerFixture } from '../fixtures/tracker.ts';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function tracker(options: Parameters<typeof trackerFixture>[0] = {}) {
+  const started = await trackerFixture(options);
+  cleanups.push(() => started.close());
+  return started;
+}
+
+function follow(url: string, member: Member, key?: Buffer) {
+  const follower = followerFixture(url, member, key);
+  cleanups.push(() => follower.client.close());
+  follower.client.start();
+  return follower;
+}
+
+async function ask(url: string, path: string, body?: unknown) {
+  const pool = new Pool(url, { connect: pskClientOptions(fleetKeyFixture.tls) });
+  cleanups.push(() => pool.destroy());
+  const post = { method: 'POST', headers: { 'content-type': 'application/json' } } as const;
+  const answer = await pool.request(
+    body === undefined ? { path, method: 'GET' } : { path, ...post, body: JSON.stringify(body) },
+  );
+  const json = (await answer.body.json()) as Record<string, unknown>;
+  return { status: answer.statusCode, json };
+}
+
+const [one, two, three] = [1, 2, 3].map((n) => memberFixture(n)) as [Member, Member, Member];
+
+describe('the tracker and its client', () => {
+  it('tells every follower at once who joined', async () => {
+    const { url } = await tracker();
+    const first = follow(url, one);
+    await first.until(() => first.list().length === 1);
+    expect(first.client.connected).toBe(true);
+    await ask(url, '/v1/announce', { protocol: 1, member: two, vitals: vitalsFixture });
+    const asked = performance.now();
+    await first.until(() => first.list().length === 2);
+    expect(performance.now() - asked).toBeLessThan(200);
+    expect(first.changes.at(-1)).toMatchObject({ full: false, joined: [two] });
+  });
+
+  it('carries sixty joins of one moment in few changes', async () => {
+    const { url } = await tracker();
+    const first = follow(url, memberFixture(1));
+    await first.until(() => first.list().length === 1);
+    const pool = new Pool(url, { connect: pskClientOptions(fleetKeyFixture.tls), connections: 8 });
+    cleanups.push(() => pool.destroy());
+    await Promise.all(
+      Array.from({ length: 59 }, async (_, n) => {
+        const member = memberFixture(n + 2);
+        const body = JSON.stringify({ protocol: 1, member, vitals: vitalsFixture });
+        const headers = { 'content-type': 'application/json' };
+        await (
+          await pool.request({ path: '/v1/announce', method: 'POST', headers, body })
+        ).body.dump();
+      }),
+    );
+    await first.until(() => first.list().length === 60);
+    expect(first.changes.length).toBeLessThan(12);
+  });
+
+  it('drops a member whose connection closed within 3.5 s', async () => {
+    const { url } = await tracker();
+    const first = follow(url, one);
+    const second = follow(url, two);
+    await first.until(() => first.list().length === 2);
+    const closed = performance.now();
+    await second.client.close();
+    await first.until(() => first.list().length === 1);
+    expect(performance.now() - closed).toBeLessThan(3500);
+    expect(first.changes.at(-1)!.left).toEqual([two.id]);
+  });
+
+  it('is found again after its death, with a list of its own', async () => {
+    const before = await tracker();
+    const first = follow(before.url, one);
+    await first.until(() => first.list().length === 1);
+    await before.close();
+    await first.until(() => !first.client.connected);
+    const after = await tracker({ port: before.port });
+    await first.until(() => first.client.connected);
+    expect(first.list()).toEqual([one.id]);
+    const [old, fresh] = [first.changes[0]!, first.changes.at(-1)!];
+    expect(fresh.tracker).not.toBe(old.tracker);
+    expect(fresh.view).toBeGreaterThan(old.view);
+    expect(after.report().members).toHaveLength(1);
+  });
+
+  it('fills an empty address in from the connection', async () => {
+    const { url } = await tracker();
+    const { json } = await ask(url, '/v1/announce', {
+      protocol: 1,
+      member: { ...one, address: '' },
+      vitals: vitalsFixture,
+    });
+    expect(json).toMatchObject({ address: '127.0.0.1', intervalMs: 12_000 });
+    expect((await ask(url, '/v1/members')).json).toMatchObject({
+      full: true,
+      joined: [{ id: one.id, address: '127.0.0.1' }],
+    });
+  });
+
+  it('shows the fleet with its vitals', async () => {
+    const { url } = await tracker();
+    const vitals = { ...vitalsFixture, objects: 3, counters: { 'apt.requests': 9 } };
+    await ask(url, '/v1/announce', { protocol: 1, member: three, vitals });
+    const { json } = await ask(url, '/v1/fleet');
+    expect(json.members).toMatchObject([{ member: { id: three.id }, vitals }]);
+  });
+
+  it.each([
+    ['another protocol', { protocol: 9, member: one }, /speaks protocol 1, the node 9/],
+    ['a bad id', { protocol: 1, member: { ...one, id: 'x' } }, /no valid member/],
+    ['a host name', { protocol: 1, member: { ...one, address: 'evil.example' } }, /no valid/],
+    ['port 0', { protocol: 1, member: { ...one, port: 0 } }, /no valid member/],
+    ['an array', [], /a JSON object/],
+  ])('refuses %s with one clear line', async (_, body, message) => {
+    const { url } = await tracker();
+    const { status, json } = await ask(url, '/v1/announce', body);
+    expect(status).toBe(400);
+    expect(json).toMatchObject({ code: 'BAD_REQUEST', message: expect.stringMatching(message) });
+    expect((await ask(url, '/v1/members')).json).toMatchObject({ joined: [] });
+  });
+
+  it('gives nothing to a node with another key, which says so once', async () => {
+    const { url, report } = await tracker();
+    const stranger = follow(url, one, deriveFleetKey('the key of that fleet').tls);
+    await stranger.until(() => stranger.warnings.length > 0);
+    expect(stranger.warnings[0]).toMatch(/tracker does not answer: ./);
+    expect(stranger.changes).toEqual([]);
+    expect(report().members).toEqual([]);
+  });
+});
+
+describe('trackerOrigin', () => {
+  it('takes host:port and URLs, and names what is neither', () => {
+    expect(trackerOrigin('tracker.example:3144')).toBe('https://tracker.example:3144');
+    expect(trackerOrigin('https://[::1]:3144/x')).toBe('https://[::1]:3144');
+    expect(() => trackerOrigin('tracker')).toThrow(/"tracker" is not a URL like https/);
+  });
+});

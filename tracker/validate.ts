@@ -1,0 +1,80 @@
+// What comes from another machine is checked before it becomes a member.
+import { isIP } from 'node:net';
+import { PROTOCOL_VERSION } from '../node/limits.ts';
+import type { Announcement, Member, MemberChange, Vitals } from './protocol.ts';
+
+const TEXT_MAX = 255;
+const ARCHIVES_MAX = 1000;
+
+type Fields = Record<string, unknown>;
+
+/** The announcement in `value`, or one line saying what is wrong with it. */
+export function parseAnnouncement(value: unknown): Announcement | string {
+  if (!isFields(value)) return 'an announcement is a JSON object';
+  if (value.protocol !== PROTOCOL_VERSION) {
+    return (
+      `this tracker speaks protocol ${PROTOCOL_VERSION}, the node ${String(value.protocol)}: ` +
+      'install the same version of debherd on both'
+    );
+  }
+  const member = parseMember(value.member);
+  if (member === undefined) return 'the announcement describes no valid member';
+  return { protocol: PROTOCOL_VERSION, member, vitals: parseVitals(value.vitals) };
+}
+
+/** The member in `value` with nothing but the known fields, or undefined. */
+export function parseMember(value: unknown): Member | undefined {
+  if (!isFields(value)) return undefined;
+  const { id, name, address, port, version, protocol, upstream, archives, epoch } = value;
+  if (typeof id !== 'string' || !/^[0-9a-f]{40}$/.test(id)) return undefined;
+  if (!isText(name) || !isText(version)) return undefined;
+  if (typeof address !== 'string' || (address !== '' && isIP(address) === 0)) return undefined;
+  if (!isCount(port) || port === 0 || port > 65535) return undefined;
+  if (!isCount(protocol) || !isCount(epoch) || typeof upstream !== 'boolean') return undefined;
+  if (!Array.isArray(archives) || archives.length > ARCHIVES_MAX) return undefined;
+  if (!archives.every(isText)) return undefined;
+  return { id, name, address, port, version, protocol, upstream, archives, epoch };
+}
+
+/** The change in `value`, or undefined. Members that are not valid are left out. */
+export function parseChange(value: unknown): MemberChange | undefined {
+  if (!isFields(value)) return undefined;
+  const { tracker, view, full, joined, left } = value;
+  if (typeof tracker !== 'string' || !isCount(view) || typeof full !== 'boolean') return undefined;
+  if (!Array.isArray(joined) || !Array.isArray(left)) return undefined;
+  return {
+    tracker,
+    view,
+    full,
+    joined: joined.map(parseMember).filter((member) => member !== undefined),
+    left: left.filter((id) => typeof id === 'string'),
+  };
+}
+
+function parseVitals(value: unknown): Vitals {
+  const fields = isFields(value) ? value : {};
+  const counters = isFields(fields.counters) ? fields.counters : {};
+  const numbers = Object.entries(counters).filter(([, amount]) => typeof amount === 'number');
+  return {
+    load: amountOf(fields.load),
+    objects: amountOf(fields.objects),
+    bytes: amountOf(fields.bytes),
+    counters: Object.fromEntries(numbers.slice(0, 100)) as Record<string, number>,
+  };
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= TEXT_MAX;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function amountOf(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
+}
