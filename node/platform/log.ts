@@ -17,9 +17,15 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 /** Readable lines on a terminal, JSON lines elsewhere; both on standard error. */
 export async function createLog(level: LogLevel, terminal: boolean): Promise<Log> {
-  if (!terminal) return pino({ level, base: null }, pino.destination(2));
+  const options = { level, base: null };
+  if (!terminal) {
+    const lines: Log = pino(options, pino.destination(2));
+    return lines;
+  }
   const { default: pretty } = await import('pino-pretty');
-  return pino({ level, base: null }, pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }));
+  const stream = pretty({ destination: 2, sync: true, ignore: 'pid,hostname' });
+  const readable: Log = pino(options, stream);
+  return readable;
 }
 
 export const silentLog: Log = {
