@@ -215,6 +215,8 @@ export interface ConfigSources {
   readonly file?: string;
   /** Defaults that differ from the table's, by field. */
   readonly defaults?: Partial<Record<ConfigField, string>>;
+  /** Fields that must be set. */
+  readonly required?: readonly ConfigField[];
 }
 
 /** Flags over environment over file over defaults, key by key. Throws ConfigError. */
@@ -245,7 +247,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
     })
     .sort((a, b) => configFields.indexOf(a.field) - configFields.indexOf(b.field));
   const config = Object.fromEntries(values) as unknown as Config;
-  checkTogether(config, setups);
+  checkTogether(config, setups, sources.required ?? []);
   return { config, setups, file: fromFile === undefined ? undefined : file };
 }
 
@@ -290,7 +292,16 @@ function parsed(field: ConfigField, text: string, { key, origin, base }: Setting
   }
 }
 
-function checkTogether(config: Config, setups: readonly Setup[]): void {
+function checkTogether(
+  config: Config,
+  setups: readonly Setup[],
+  required: readonly ConfigField[],
+): void {
+  const missing = required.find((field) => config[field] === undefined);
+  if (missing !== undefined) {
+    const key = keyOf(missing);
+    throw new ConfigError(`${key} is not set; give --${key} ${options[missing].kind.placeholder}`);
+  }
   const needsKey = (['tracker', 'trackerListen'] as const).find(
     (field) => [config[field] ?? []].flat().length > 0,
   );
