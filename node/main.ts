@@ -11,9 +11,10 @@ import {
 } from './command-line.ts';
 import { type Config, keyOf, type Listen, thisMachine } from './config.ts';
 import { showHostPort } from './config-values.ts';
-import { systemClock } from './platform/clock.ts';
+import { type Clock, systemClock } from './platform/clock.ts';
 import { type InheritedSocket, takeInheritedSockets } from './platform/listen-fds.ts';
 import { createLog, type Log } from './platform/log.ts';
+import { type Random, systemRandom } from './platform/random.ts';
 import { type Service, serve } from './serve.ts';
 import { explainStartFailure, type Places } from './start-failure.ts';
 import { version } from './version.ts';
@@ -38,9 +39,13 @@ interface RunningNode extends Service {
 
 interface TrackerModule {
   startTracker(
-    options: { readonly listen: Listen; readonly fleetKeyFile: string },
-    deps: { readonly log: Log },
-  ): Promise<Service>;
+    deps: { readonly clock: Clock; readonly random: Random; readonly log: Log },
+    options: { readonly host: string; readonly port: number; readonly key: Buffer },
+  ): Promise<Service & { readonly url: string }>;
+}
+
+interface FleetKeyModule {
+  readFleetKey(path: string): Promise<{ readonly tls: Buffer }>;
 }
 
 async function startNode(config: Config, log: Log): Promise<Service> {
@@ -66,9 +71,16 @@ async function startTracker(config: Config, log: Log): Promise<Service> {
   if (trackerListen === undefined || fleetKeyFile === undefined) {
     throw new ConfigError('a tracker needs tracker-listen and fleet-key-file; set both');
   }
-  const module: string = '../tracker/server.ts';
-  const { startTracker: start } = (await import(module)) as TrackerModule;
-  return start({ listen: trackerListen, fleetKeyFile }, { log });
+  const [keyModule, trackerModule]: string[] = ['./fleet/fleet-key.ts', '../tracker/server.ts'];
+  const { readFleetKey } = (await import(String(keyModule))) as FleetKeyModule;
+  const { startTracker: start } = (await import(String(trackerModule))) as TrackerModule;
+  const { tls: key } = await readFleetKey(fleetKeyFile);
+  const tracker = await start(
+    { clock: systemClock, random: systemRandom, log },
+    { ...trackerListen, key },
+  );
+  log.info({ url: tracker.url }, 'tracker serves');
+  return tracker;
 }
 
 function placesOf(
