@@ -1,0 +1,134 @@
+#!/usr/bin/env node
+// The executable: reads the command line and does what its verb says.
+import {
+  type Command,
+  ConfigError,
+  complaint,
+  configJson,
+  parseCommandLine,
+  showConfig,
+  UsageError,
+} from './command-line.ts';
+import { type Config, keyOf, type Listen, thisMachine } from './config.ts';
+import { showHostPort } from './config-values.ts';
+import { type Clock, systemClock } from './platform/clock.ts';
+import { type InheritedSocket, takeInheritedSockets } from './platform/listen-fds.ts';
+import { createLog, type Log } from './platform/log.ts';
+import { type Random, systemRandom } from './platform/random.ts';
+import { type Service, serve } from './serve.ts';
+import { explainStartFailure, type Places } from './start-failure.ts';
+import { version } from './version.ts';
+
+// Longer than apt needs for a large piece, shorter than a service manager's patience.
+const graceMs = 10_000;
+
+/** What `run` needs of node.ts, which is loaded only then: other verbs answer at once. */
+interface NodeModule {
+  startNode(config: Config, deps: NodeDeps): Promise<RunningNode>;
+}
+
+interface NodeDeps {
+  readonly log: Log;
+  readonly sockets: readonly InheritedSocket[];
+}
+
+interface RunningNode extends Service {
+  /** Where the apt door listens; differs from the configuration for port 0 and handed-over sockets. */
+  readonly aptListen?: readonly Listen[];
+}
+
+interface TrackerModule {
+  startTracker(
+    deps: { readonly clock: Clock; readonly random: Random; readonly log: Log },
+    options: { readonly host: string; readonly port: number; readonly key: Buffer },
+  ): Promise<Service & { readonly url: string }>;
+}
+
+interface FleetKeyModule {
+  readFleetKey(path: string): Promise<{ readonly tls: Buffer }>;
+}
+
+async function startNode(config: Config, log: Log): Promise<Service> {
+  const sockets = takeInheritedSockets(process.env, process.pid);
+  const module: string = './node.ts';
+  const { startNode: start } = (await import(module)) as NodeModule;
+  const node = await start(config, { log, sockets });
+  const [listen] = node.aptListen ?? config.aptListen;
+  if (listen !== undefined) {
+    process.stdout.write(`Acquire::http::Proxy "http://${showHostPort(reachable(listen))}";\n`);
+  }
+  return node;
+}
+
+/** apt cannot connect to "all addresses". */
+function reachable({ host, port }: Listen): Listen {
+  if (host === '0.0.0.0') return { host: '127.0.0.1', port };
+  return host === '::' ? { host: '::1', port } : { host, port };
+}
+
+async function startTracker(config: Config, log: Log): Promise<Service> {
+  const { trackerListen, fleetKeyFile } = config;
+  if (trackerListen === undefined || fleetKeyFile === undefined) {
+    throw new ConfigError('a tracker needs tracker-listen and fleet-key-file; set both');
+  }
+  const [keyModule, trackerModule]: string[] = ['./fleet/fleet-key.ts', '../tracker/server.ts'];
+  const { readFleetKey } = (await import(String(keyModule))) as FleetKeyModule;
+  const { startTracker: start } = (await import(String(trackerModule))) as TrackerModule;
+  const { tls: key } = await readFleetKey(fleetKeyFile);
+  const tracker = await start(
+    { clock: systemClock, random: systemRandom, log },
+    { ...trackerListen, key },
+  );
+  log.info({ url: tracker.url }, 'tracker serves');
+  return tracker;
+}
+
+function placesOf(
+  config: Config,
+  fields: readonly ('aptListen' | 'peerListen' | 'trackerListen')[],
+): Places {
+  return {
+    state: config.state,
+    fleetKeyFile: config.fleetKeyFile,
+    listens: fields.flatMap((field) =>
+      [config[field] ?? []].flat().map((listen: Listen) => [keyOf(field), listen] as const),
+    ),
+  };
+}
+
+async function perform(command: Command): Promise<number> {
+  switch (command.verb) {
+    case 'help':
+      process.stdout.write(command.text);
+      return 0;
+    case 'version':
+      process.stdout.write(`debherd ${version}\n`);
+      return 0;
+    case 'config':
+      process.stdout.write(command.json ? configJson(command.loaded) : showConfig(command.loaded));
+      return 0;
+  }
+  const { config } = command.loaded;
+  const log = await createLog(config.logLevel, process.stderr.isTTY);
+  const run = command.verb === 'run';
+  const start = () => (run ? startNode(config, log) : startTracker(config, log));
+  const places = placesOf(
+    config,
+    run ? ['aptListen', 'peerListen', 'trackerListen'] : ['trackerListen'],
+  );
+  const explain = (error: unknown) => explainStartFailure(error, places);
+  return serve({ log, clock: systemClock, start, explain }, { graceMs });
+}
+
+/** Mistakes of the person give 2, so that a service manager need not try again; failures give 1. */
+async function main(): Promise<number> {
+  try {
+    return await perform(parseCommandLine(process.argv.slice(2), thisMachine()));
+  } catch (error) {
+    if (!(error instanceof ConfigError || error instanceof UsageError)) throw error;
+    process.stderr.write(complaint(error));
+    return 2;
+  }
+}
+
+process.exit(await main());
