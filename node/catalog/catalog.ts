@@ -14,6 +14,16 @@ export interface ListedFile extends CatalogEntry {
   readonly path: string;
 }
 
+/** An index that files are learned from. */
+export interface LearnedIndex {
+  readonly indexUrl: string;
+  readonly indexDigest: Digest;
+  /** What the files' paths are relative to; ends with a slash. */
+  readonly baseUrl: string;
+  /** Not seen on its way to apt: believed where no other index with this base knows a file. */
+  readonly secondHand?: boolean;
+}
+
 /** What a volatile name stood for when upstream was last asked. */
 export interface Resolution {
   /** 200, or an upstream answer worth remembering (404, 410). */
@@ -32,16 +42,20 @@ export interface Catalog {
   /** What the indexes learned so far say of a canonical URL (apt/canonical-url.ts). */
   lookup(url: string): Promise<CatalogEntry | undefined>;
   /**
-   * Replaces all that was learned from the index at `indexUrl` by `files`, atomically.
-   * `baseUrl` ends with a slash. Returns the number of files learned.
+   * Replaces all that was learned from the index at `indexUrl` by `files`, atomically: when it
+   * rejects or the process dies, the old files hold. Returns the number of files learned.
    */
   learn(
-    index: { indexUrl: string; indexDigest: Digest; baseUrl: string },
+    index: LearnedIndex,
     files: AsyncIterable<ListedFile> | Iterable<ListedFile>,
   ): Promise<number>;
   /** The digest of the index last learned from `indexUrl`. */
   learned(indexUrl: string): Promise<Digest | undefined>;
   resolution(url: string): Promise<Resolution | undefined>;
   remember(url: string, resolution: Resolution): Promise<void>;
+  /** Keeps a short text under `key` across restarts; `undefined` removes it. */
+  note(key: string, text: string | undefined): Promise<void>;
+  /** All notes whose key starts with `prefix`, by key. */
+  notes(prefix: string): Promise<Map<string, string>>;
   close(): Promise<void>;
 }

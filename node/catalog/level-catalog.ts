@@ -1,0 +1,186 @@
+// The catalog on disk, in LevelDB. One row for each index and for each bucket of its table
+// (digest-table.ts), so that learning 60,000 files is one batch of a thousand rows.
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Level } from 'level';
+import type { Digest } from '../content/digest.ts';
+import { HerdError, reasonOf } from '../errors.ts';
+import { KiB, MiB } from '../limits.ts';
+import type { Catalog, CatalogEntry, LearnedIndex, ListedFile, Resolution } from './catalog.ts';
+import { bucketOf, DigestTableBuilder, findEntry, PathHash } from './digest-table.ts';
+import { type KnownIndex, KnownIndexes } from './known-indexes.ts';
+
+interface LevelIndex extends KnownIndex {
+  /** Tables are written once under a number of their own, and removed when replaced. */
+  readonly table: number;
+  /** A power of two. */
+  readonly buckets: number;
+  readonly files: number;
+}
+
+type Database = Level<string, string>;
+interface Row {
+  type: 'put';
+  key: string;
+  value: Buffer | string;
+  valueEncoding: 'buffer' | 'utf8';
+}
+type Operation = Row | { type: 'del'; key: string };
+
+// LevelDB's own defaults are 8 and 4 MiB; buckets are read rarely and digests do not compress.
+const openOptions = { cacheSize: MiB, writeBufferSize: 512 * KiB, compression: false };
+
+export class LevelCatalog implements Catalog {
+  readonly #db: Database;
+  readonly #indexes: KnownIndexes<LevelIndex>;
+  #commits: Promise<unknown> = Promise.resolve();
+
+  private constructor(db: Database, indexes: KnownIndexes<LevelIndex>) {
+    this.#db = db;
+    this.#indexes = indexes;
+  }
+
+  /**
+   * Opens or creates the database in `folder`. A damaged one is begun anew, as everything in it
+   * can be learned again. Throws HerdError INTERNAL when the folder is in use or not writable.
+   */
+  static async open(folder: string): Promise<LevelCatalog> {
+    try {
+      const db = await openDatabase(folder);
+      const indexes = new KnownIndexes<LevelIndex>();
+      const rows = db.values<string, LevelIndex>({ gt: 'i!', lt: 'i"', valueEncoding: 'json' });
+      for await (const index of rows) indexes.set(index);
+      return new LevelCatalog(db, indexes);
+    } catch (error) {
+      const cause = (error as Error).cause ?? error;
+      throw new HerdError('INTERNAL', `cannot open the catalog in ${folder}: ${reasonOf(cause)}`, {
+        cause,
+      });
+    }
+  }
+
+  async lookup(url: string): Promise<CatalogEntry | undefined> {
+    const candidates = this.#indexes.candidates(url).filter(({ files }) => files > 0);
+    if (candidates.length === 0) return undefined;
+    const hashes = hashesBelow(url, candidates);
+    const keys = candidates.map(({ table, buckets }, at) =>
+      bucketKey(table, bucketOf(hashes[at]!, buckets)),
+    );
+    const found = await this.#db.getMany<string, Buffer>(keys, { valueEncoding: 'buffer' });
+    for (const [at, bucket] of found.entries()) {
+      const entry = bucket && findEntry(bucket, hashes[at]!);
+      if (entry) return entry;
+    }
+    // A table that was replaced between the two lines above is gone: look into its successor.
+    const current = candidates.every((index) => this.#indexes.get(index.indexUrl) === index);
+    return current ? undefined : this.lookup(url);
+  }
+
+  async learn(
+    index: LearnedIndex,
+    files: AsyncIterable<ListedFile> | Iterable<ListedFile>,
+  ): Promise<number> {
+    const builder = new DigestTableBuilder();
+    if (Symbol.asyncIterator in files) for await (const file of files) builder.add(file);
+    else for (const file of files) builder.add(file);
+    const commit = this.#commits.then(() => this.#replace(index, builder));
+    this.#commits = commit.catch(() => undefined);
+    await commit;
+    return builder.count;
+  }
+
+  async #replace(index: LearnedIndex, builder: DigestTableBuilder): Promise<void> {
+    const sequence = this.#indexes.nextSequence();
+    const buckets = builder.buckets();
+    const known: LevelIndex = {
+      ...index,
+      sequence,
+      table: sequence,
+      buckets: buckets.length,
+      files: builder.count,
+    };
+    const operations: Operation[] = tableKeys(this.#indexes.get(index.indexUrl)).map((key) => ({
+      type: 'del',
+      key,
+    }));
+    for (const [at, value] of buckets.entries()) {
+      if (value.length === 0) continue;
+      const key = bucketKey(known.table, at);
+      operations.push({ type: 'put', key, value, valueEncoding: 'buffer' });
+    }
+    const row = JSON.stringify(known);
+    operations.push({ type: 'put', key: `i!${index.indexUrl}`, value: row, valueEncoding: 'utf8' });
+    await this.#db.batch<string, Buffer | string>(operations, {});
+    this.#indexes.set(known);
+  }
+
+  async learned(indexUrl: string): Promise<Digest | undefined> {
+    return this.#indexes.get(indexUrl)?.indexDigest;
+  }
+
+  resolution(url: string): Promise<Resolution | undefined> {
+    return this.#db.get<string, Resolution>(`r!${url}`, { valueEncoding: 'json' });
+  }
+
+  remember(url: string, resolution: Resolution): Promise<void> {
+    return this.#db.put<string, Resolution>(`r!${url}`, resolution, { valueEncoding: 'json' });
+  }
+
+  note(key: string, text: string | undefined): Promise<void> {
+    return text === undefined ? this.#db.del(`n!${key}`) : this.#db.put(`n!${key}`, text);
+  }
+
+  async notes(prefix: string): Promise<Map<string, string>> {
+    const range = { gte: `n!${prefix}`, lt: `n!${prefix}\uffff` };
+    const notes = new Map<string, string>();
+    for await (const [key, text] of this.#db.iterator(range)) notes.set(key.slice(2), text);
+    return notes;
+  }
+
+  async close(): Promise<void> {
+    await this.#commits;
+    await this.#db.close();
+  }
+}
+
+async function openDatabase(folder: string): Promise<Database> {
+  const db: Database = new Level(folder, { ...openOptions });
+  try {
+    await db.open();
+    return db;
+  } catch (error) {
+    const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
+    if (cause?.code !== 'LEVEL_CORRUPTION') throw error;
+  }
+  await removeDatabase(folder);
+  await db.open();
+  return db;
+}
+
+/** Only what LevelDB itself puts into its folder. */
+async function removeDatabase(folder: string): Promise<void> {
+  const own = /^(?:CURRENT|LOCK|LOG(?:\.old)?|MANIFEST-\d+|\d+\.(?:ldb|sst|log|dbtmp))$/;
+  const names = (await readdir(folder)).filter((name) => own.test(name));
+  await Promise.all(names.map((name) => rm(join(folder, name))));
+}
+
+function bucketKey(table: number, bucket: number): string {
+  return `t!${table.toString(36)}!${bucket.toString(36).padStart(3, '0')}`;
+}
+
+function tableKeys(index: LevelIndex | undefined): string[] {
+  if (!index || index.files === 0) return [];
+  return Array.from({ length: index.buckets }, (_, at) => bucketKey(index.table, at));
+}
+
+/** Many indexes share one base (one for each suite and component): hash once for each base. */
+function hashesBelow(url: string, candidates: readonly LevelIndex[]): PathHash[] {
+  const byBase = new Map<number, PathHash>();
+  return candidates.map(({ baseUrl: { length } }) => {
+    const known = byBase.get(length);
+    if (known) return known;
+    const hash = new PathHash().of(url.slice(length));
+    byBase.set(length, hash);
+    return hash;
+  });
+}
