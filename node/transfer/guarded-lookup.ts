@@ -24,12 +24,16 @@ export function guardedLookup(
 ): LookupFunction {
   return (hostname, options, callback) => {
     resolve(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error) return callback(error, []);
+      if (error) {
+        callback(error, []);
+        return;
+      }
       const allowed = addresses.filter((entry) => check(entry.address) === undefined);
       const first = allowed[0];
       if (first === undefined) {
         const reason = check(addresses[0]?.address ?? '') ?? `${hostname} has no address`;
-        return callback(new ForbiddenAddressError(reason), []);
+        callback(new ForbiddenAddressError(reason), []);
+        return;
       }
       if (options.all) callback(null, allowed);
       else callback(null, first.address, first.family);

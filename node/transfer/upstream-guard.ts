@@ -21,6 +21,9 @@ export interface UpstreamGuardOptions {
 
 /** Whom nobody may be sent to unless listed: RFC 6890 special-purpose and multicast ranges. */
 const special = specialAddresses();
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
 
 export function createUpstreamGuard(
   deps: UpstreamGuardDeps,
@@ -51,6 +54,12 @@ export function isSpecialAddress(address: string): boolean {
   const family = isIP(address);
   if (family === 0) return true;
   return special.check(address, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+/** True for 127.0.0.0/8 and ::1, also as an IPv4-mapped address. */
+export function isLoopback(address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && loopback.check(address, family === 4 ? 'ipv4' : 'ipv6');
 }
 
 function whyNot(host: string, address: string): string {
