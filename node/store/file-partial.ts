@@ -1,0 +1,166 @@
+// A partial object of the file store: one file that grows at its end.
+import { unlink } from 'node:fs/promises';
+import { HerdError } from '../errors.ts';
+import { READ_WRITE_CREATE, readExactly } from './object-files.ts';
+import type { OpenFiles } from './open-files.ts';
+import type { PartialObject, StoredObject } from './store.ts';
+
+/** What a partial needs of its store. */
+export interface PartialHost {
+  readonly files: OpenFiles;
+  /** Makes room for `growth` more bytes; rejects with ENOSPC below the floor of free space. */
+  makeRoom(partial: FilePartial, growth: number): Promise<void>;
+  /** After the disk was full: evicts so that about `bytes` more fit. */
+  evict(bytes: number): Promise<void>;
+  place(path: string, object: StoredObject, pieceHashes: Buffer): Promise<string>;
+  /** The partial is no longer written; `kept` bytes of it stay under its key. */
+  ended(partial: FilePartial, kept: number | undefined): void;
+}
+
+export class FilePartial implements PartialObject {
+  readonly key: string;
+  /** Bytes that room is kept for. */
+  readonly reserved: number;
+  readonly #host: PartialHost;
+  #path: string;
+  #bytes: number;
+  #state: 'open' | 'busy' | 'stored' | 'closed' = 'open';
+  /** A failed append may have left bytes behind the end. */
+  #hasTail = false;
+  #moving: Promise<void> | undefined;
+
+  constructor(
+    deps: { host: PartialHost },
+    options: { key: string; path: string; bytes: number; reserved: number },
+  ) {
+    this.#host = deps.host;
+    this.key = options.key;
+    this.reserved = options.reserved;
+    this.#path = options.path;
+    this.#bytes = options.bytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async append(bytes: Buffer): Promise<void> {
+    if (bytes.length === 0) return;
+    await this.#exclusive('open', async () => {
+      await this.#host.makeRoom(this, bytes.length);
+      await this.#retryWhenFull(bytes.length, () => this.#write(bytes));
+      this.#bytes += bytes.length;
+    });
+  }
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    if (offset < 0 || length < 0 || offset + length > this.#bytes) {
+      throw new RangeError(`bytes ${offset}+${length} of a partial of ${this.#bytes}`);
+    }
+    if (this.#state === 'closed') throw closed(this.key);
+    if (length === 0) return Buffer.alloc(0);
+    const path = this.#path;
+    try {
+      return await this.#read(path, offset, length);
+    } catch (error) {
+      // The file may just be on its way to its place among the objects.
+      await this.#moving?.catch(() => {});
+      if (path === this.#path) throw error;
+      return await this.#read(this.#path, offset, length);
+    }
+  }
+
+  #read(path: string, offset: number, length: number): Promise<Buffer> {
+    // Whoever opens the file first decides its mode, and appends use the same descriptor.
+    const flags = this.#state === 'stored' ? 'r' : 'r+';
+    return readExactly(this.#host.files, path, offset, length, flags);
+  }
+
+  async commit(object: StoredObject, pieceHashes: Buffer): Promise<void> {
+    if (object.size !== this.#bytes) {
+      throw new HerdError(
+        'INTERNAL',
+        `partial ${this.key} has ${this.#bytes} bytes, not ${object.size}`,
+      );
+    }
+    await this.#exclusive('stored', async () => {
+      if (this.#bytes === 0) await this.#touch();
+      await this.#cutTail();
+      const place = () => this.#host.place(this.#path, object, pieceHashes);
+      const moving = this.#retryWhenFull(pieceHashes.length, place).then((path) => {
+        this.#path = path;
+      });
+      this.#moving = moving;
+      await moving;
+      this.#host.ended(this, undefined);
+    });
+  }
+
+  async suspend(): Promise<void> {
+    await this.#exclusive('closed', async () => {
+      await this.#cutTail();
+      this.#host.files.forget(this.#path);
+      this.#host.ended(this, this.#bytes);
+    });
+  }
+
+  async discard(): Promise<void> {
+    await this.#exclusive('closed', async () => {
+      this.#host.files.forget(this.#path);
+      await unlink(this.#path).catch(() => {});
+      this.#host.ended(this, undefined);
+    });
+  }
+
+  /** One change at a time: bytes that came in another order would be bytes of another object. */
+  async #exclusive(after: 'open' | 'stored' | 'closed', fn: () => Promise<void>): Promise<void> {
+    if (this.#state === 'busy') throw new HerdError('INTERNAL', `partial ${this.key} is busy`);
+    if (this.#state !== 'open') throw closed(this.key);
+    this.#state = 'busy';
+    try {
+      await fn();
+      this.#state = after;
+    } catch (error) {
+      this.#state = 'open';
+      throw error;
+    }
+  }
+
+  async #retryWhenFull<T>(bytes: number, fn: () => Promise<T>): Promise<T> {
+    try {
+      return await fn();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+      await this.#host.evict(bytes);
+      return await fn();
+    }
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    this.#hasTail = true;
+    await this.#host.files.use(this.#path, READ_WRITE_CREATE, async (handle) => {
+      for (let done = 0; done < bytes.length; ) {
+        const left = bytes.length - done;
+        done += (await handle.write(bytes, done, left, this.#bytes + done)).bytesWritten;
+      }
+    });
+    this.#hasTail = false;
+  }
+
+  async #touch(): Promise<void> {
+    await this.#host.files.use(this.#path, READ_WRITE_CREATE, async () => {});
+  }
+
+  async #cutTail(): Promise<void> {
+    if (!this.#hasTail) return;
+    await this.#host.files.use(this.#path, READ_WRITE_CREATE, (handle) => {
+      return handle.truncate(this.#bytes);
+    });
+    this.#hasTail = false;
+  }
+}
+
+function closed(key: string): HerdError {
+  return new HerdError('INTERNAL', `partial ${key} is closed`);
+}

@@ -1,0 +1,159 @@
+// The folder of stored objects on disk: objects/ab/DIGEST holds the plain bytes (sha256sum agrees
+// with the name), pieces/ab/DIGEST the hashes of an object of more than one piece.
+import { constants } from 'node:fs';
+import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Digest, Hasher, isDigest } from '../content/digest.ts';
+import { HASH_BYTES, PieceHasher } from '../content/piece-hashes.ts';
+import { KiB, pieceCount } from '../limits.ts';
+import type { OpenFiles } from './open-files.ts';
+
+export const READ_WRITE_CREATE = constants.O_RDWR | constants.O_CREAT;
+const verifyChunk = 256 * KiB;
+
+export class ObjectFiles {
+  readonly #files: OpenFiles;
+  readonly #folder: string;
+  /** Removals under way; a new object of the same name must not overtake them. */
+  readonly #removing = new Map<Digest, Promise<void>>();
+
+  constructor(deps: { files: OpenFiles }, options: { folder: string }) {
+    this.#files = deps.files;
+    this.#folder = options.folder;
+  }
+
+  path(digest: Digest): string {
+    return join(this.#folder, 'objects', digest.slice(0, 2), digest);
+  }
+
+  #piecesPath(digest: Digest): string {
+    return join(this.#folder, 'pieces', digest.slice(0, 2), digest);
+  }
+
+  /** The digests that have a file, in no order. */
+  async names(): Promise<Digest[]> {
+    const top = join(this.#folder, 'objects');
+    await mkdir(top, { recursive: true });
+    const folders = await readdir(top);
+    const lists = await Promise.all(
+      folders.map((name) => readdir(join(top, name)).catch(() => [])),
+    );
+    return lists.flat().filter(isDigest);
+  }
+
+  /** Bytes on disk; undefined when there is no file. */
+  async size(digest: Digest): Promise<number | undefined> {
+    return (await stat(this.path(digest)).catch(() => undefined))?.size;
+  }
+
+  /** Moves a finished file to its place; the piece hashes are there before it. */
+  async place(from: string, digest: Digest, pieceHashes: Buffer): Promise<void> {
+    await this.#removing.get(digest);
+    await this.writeHashes(digest, pieceHashes);
+    const to = this.path(digest);
+    await withFolder(to, () => rename(from, to));
+    this.#files.rename(from, to);
+  }
+
+  async writeHashes(digest: Digest, pieceHashes: Buffer): Promise<void> {
+    if (pieceHashes.length <= HASH_BYTES) return;
+    const path = this.#piecesPath(digest);
+    await withFolder(path, () => writeFile(path, pieceHashes));
+  }
+
+  /** The stored piece hashes; undefined when they are not there or too few. */
+  async readHashes(digest: Digest, size: number): Promise<Buffer | undefined> {
+    const pieces = pieceCount(size);
+    if (pieces === 0) return Buffer.alloc(0);
+    if (pieces === 1) return Buffer.from(digest, 'hex');
+    const hashes = await readFile(this.#piecesPath(digest)).catch(() => undefined);
+    return hashes?.length === pieces * HASH_BYTES ? hashes : undefined;
+  }
+
+  read(digest: Digest, offset: number, length: number): Promise<Buffer> {
+    return readExactly(this.#files, this.path(digest), offset, length);
+  }
+
+  /** Whether the file opens and has `size` bytes. */
+  isWhole(digest: Digest, size: number): Promise<boolean> {
+    return this.#files.use(this.path(digest), 'r', async (handle) => {
+      return (await handle.stat()).size === size;
+    });
+  }
+
+  /**
+   * Reads the object again; its piece hashes when size and digest are right, else undefined.
+   * `pause` is awaited between chunks.
+   */
+  async verify(
+    digest: Digest,
+    size: number,
+    pause: () => Promise<void>,
+  ): Promise<Buffer | undefined> {
+    if ((await this.size(digest)) !== size) return undefined;
+    const whole = new Hasher();
+    const pieces = new PieceHasher();
+    for (let at = 0; at < size; at += verifyChunk) {
+      const chunk = await this.read(digest, at, Math.min(verifyChunk, size - at)).catch(unreadable);
+      if (chunk === undefined) return undefined;
+      whole.update(chunk);
+      pieces.update(chunk);
+      await pause();
+    }
+    return whole.digest() === digest ? pieces.end() : undefined;
+  }
+
+  /** Resolves when the object would survive a power loss. */
+  async sync(digest: Digest, size: number): Promise<void> {
+    const paths = [this.path(digest)];
+    if (pieceCount(size) > 1) paths.push(this.#piecesPath(digest));
+    for (const path of paths) await this.#files.use(path, 'r', (handle) => handle.datasync());
+  }
+
+  remove(digest: Digest, size: number): Promise<void> {
+    this.#files.forget(this.path(digest));
+    this.#files.forget(this.#piecesPath(digest));
+    const done = this.#unlink(digest, size).finally(() => this.#removing.delete(digest));
+    this.#removing.set(digest, done);
+    return done;
+  }
+
+  async #unlink(digest: Digest, size: number): Promise<void> {
+    await unlink(this.path(digest)).catch(() => {});
+    if (pieceCount(size) > 1) await unlink(this.#piecesPath(digest)).catch(() => {});
+  }
+}
+
+/** A disk error is as good as wrong bytes; a lack of descriptors says nothing about them. */
+function unreadable(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'EMFILE' || error.code === 'ENFILE') throw error;
+}
+
+/** Exactly `length` bytes of an open file; throws when it is shorter. */
+export function readExactly(
+  files: OpenFiles,
+  path: string,
+  offset: number,
+  length: number,
+  flags: 'r' | 'r+' = 'r',
+): Promise<Buffer> {
+  return files.use(path, flags, async (handle) => {
+    const bytes = Buffer.allocUnsafe(length);
+    for (let filled = 0; filled < length; ) {
+      const { bytesRead } = await handle.read(bytes, filled, length - filled, offset + filled);
+      if (bytesRead === 0) throw new Error(`${path} ends at ${offset + filled}`);
+      filled += bytesRead;
+    }
+    return bytes;
+  });
+}
+
+async function withFolder(path: string, fn: () => Promise<void>): Promise<void> {
+  try {
+    await fn();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(join(path, '..'), { recursive: true });
+    await fn();
+  }
+}

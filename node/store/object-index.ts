@@ -1,0 +1,174 @@
+// The index file of the store: what is in the objects folder, so that a start reads one file and
+// the folder's names instead of thousands of inodes. One line per change, the last one counts:
+//   + DIGEST SIZE LAST-MODIFIED|- LAST-USED S|W    an object; S: settled, on the disk for certain
+//   - DIGEST                                        removed
+//   ! closed BOOT-ID | ! opened                     the way the last run ended
+// The file is a hint, never the truth: a line that is lost or torn only makes its object doubtful.
+import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
+import type { Digest } from '../content/digest.ts';
+import { isDigest } from '../content/digest.ts';
+
+export interface IndexEntry {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** Seconds since the epoch. */
+  readonly modified: number | undefined;
+  /** Seconds since the epoch. */
+  lastUsed: number;
+  /** The bytes have reached the disk and would survive a power loss. */
+  settled: boolean;
+}
+
+export interface LoadedIndex {
+  /** In the order of last use. */
+  readonly entries: Map<Digest, IndexEntry>;
+  readonly removed: Set<Digest>;
+  /** Lines in the file. */
+  readonly lines: number;
+  /** The boot in which the last run ended cleanly; undefined when it did not. */
+  readonly closedInBoot: string | undefined;
+}
+
+export async function loadIndex(path: string): Promise<LoadedIndex> {
+  const bytes = await readFile(path).catch(() => Buffer.alloc(0));
+  const entries = new Map<Digest, IndexEntry>();
+  const removed = new Set<Digest>();
+  let lines = 0;
+  let closedInBoot: string | undefined;
+  for (let at = 0; at < bytes.length; ) {
+    const newline = bytes.indexOf(10, at);
+    if (newline < 0) break;
+    // A line is decoded on its own: a slice of one big string would keep all of it in memory.
+    const line = bytes.toString('latin1', at, newline);
+    at = newline + 1;
+    lines++;
+    const mark = /^! (?:closed ([0-9a-f-]+)|opened)$/.exec(line);
+    if (mark !== null) {
+      closedInBoot = mark[1];
+      continue;
+    }
+    closedInBoot = undefined;
+    applyLine(line, entries, removed);
+  }
+  return { entries, removed, lines, closedInBoot };
+}
+
+function applyLine(line: string, entries: Map<Digest, IndexEntry>, removed: Set<Digest>): void {
+  const [verb, digest = '', size = '', modified = '', lastUsed = '', state] = line.split(' ');
+  if (!isDigest(digest)) return;
+  if (verb === '-') {
+    entries.delete(digest);
+    removed.add(digest);
+  }
+  if (verb !== '+' || !/^\d+$/.test(size) || !/^\d+$/.test(lastUsed)) return;
+  if (!/^(?:-?\d+|-)$/.test(modified) || (state !== 'S' && state !== 'W')) return;
+  removed.delete(digest);
+  entries.delete(digest);
+  entries.set(digest, {
+    digest,
+    size: Number(size),
+    modified: modified === '-' ? undefined : Number(modified),
+    lastUsed: Number(lastUsed),
+    settled: state === 'S',
+  });
+}
+
+function lineOf(entry: IndexEntry): string {
+  const { digest, size, modified, lastUsed, settled } = entry;
+  return `+ ${digest} ${size} ${modified ?? '-'} ${lastUsed} ${settled ? 'S' : 'W'}\n`;
+}
+
+/** Writes the index; many changes at once go out as one write. */
+export class IndexWriter {
+  readonly #path: string;
+  readonly #entries: () => Iterable<IndexEntry>;
+  readonly #onError: (error: unknown) => void;
+  #file: FileHandle | undefined;
+  #pending: string[] = [];
+  #running: Promise<void> | undefined;
+  #lines: number;
+  #live: number;
+  #closed = false;
+
+  /** `entries` gives all objects, for rewriting; `lines` are in the file already. */
+  constructor(
+    deps: { entries: () => Iterable<IndexEntry>; onError: (error: unknown) => void },
+    options: { path: string; lines: number },
+  ) {
+    this.#entries = deps.entries;
+    this.#onError = deps.onError;
+    this.#path = options.path;
+    this.#lines = options.lines;
+    this.#live = options.lines;
+  }
+
+  put(entry: IndexEntry): void {
+    this.#write(lineOf(entry));
+  }
+
+  remove(digest: Digest): void {
+    this.#write(`- ${digest}\n`);
+  }
+
+  opened(): void {
+    this.#write('! opened\n');
+  }
+
+  /** Resolves when all changes so far are with the kernel. */
+  async flush(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Rewrites the file with the order of last use and marks a clean end. */
+  async close(bootId: string): Promise<void> {
+    await this.flush();
+    this.#closed = true;
+    try {
+      await this.#rewrite(`! closed ${bootId}\n`);
+    } catch (error) {
+      this.#onError(error);
+    }
+    await this.#file?.close();
+    this.#file = undefined;
+  }
+
+  #write(line: string): void {
+    if (this.#closed) return;
+    this.#pending.push(line);
+    this.#running ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.resolve();
+    while (this.#pending.length > 0) {
+      const lines = this.#pending;
+      this.#pending = [];
+      try {
+        this.#file ??= await open(this.#path, 'a', 0o640);
+        await this.#file.write(lines.join(''));
+        this.#lines += lines.length;
+        if (this.#lines > 4096 && this.#lines > 3 * this.#live) await this.#rewrite('');
+      } catch (error) {
+        // A full disk: the objects of these lines are merely doubtful after a crash.
+        this.#onError(error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  async #rewrite(last: string): Promise<void> {
+    const lines = Array.from(this.#entries(), lineOf);
+    const file = await open(`${this.#path}.new`, 'w', 0o640);
+    try {
+      await file.writeFile(lines.join('') + last);
+    } finally {
+      await file.close();
+    }
+    await rename(`${this.#path}.new`, this.#path);
+    await this.#file?.close();
+    this.#file = undefined;
+    this.#lines = lines.length;
+    this.#live = lines.length;
+  }
+}

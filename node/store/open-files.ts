@@ -1,0 +1,140 @@
+// A bounded set of open files, shared by all who read or write the same path. Nobody holds a
+// descriptor while idle, so a thousand readers get along with a few dozen descriptors.
+import { type FileHandle, open } from 'node:fs/promises';
+import { HerdError } from '../errors.ts';
+import { type Clock, sleep } from '../platform/clock.ts';
+
+interface OpenFile {
+  path: string;
+  readonly handle: Promise<FileHandle>;
+  users: number;
+  /** Its path now means another file: closed after the last use. */
+  stale: boolean;
+}
+
+const retryMs = 10;
+const retriesMax = 500;
+
+export class OpenFiles {
+  readonly #clock: Clock;
+  readonly #max: number;
+  /** Least recently used first. */
+  readonly #files = new Map<string, OpenFile>();
+  readonly #waiting: (() => void)[] = [];
+  #closed = false;
+
+  constructor(deps: { clock: Clock }, options: { max: number }) {
+    this.#clock = deps.clock;
+    this.#max = options.max;
+  }
+
+  get size(): number {
+    return this.#files.size;
+  }
+
+  /** Runs `fn` with `path` open; `flags` count only when it is not open yet. */
+  async use<T>(
+    path: string,
+    flags: 'r' | 'r+' | number,
+    fn: (handle: FileHandle) => Promise<T>,
+  ): Promise<T> {
+    const file = await this.#acquire(path, flags);
+    try {
+      return await fn(await file.handle);
+    } finally {
+      this.#release(file);
+    }
+  }
+
+  /** An open file follows its name; whatever was open under `to` is let go. */
+  rename(from: string, to: string): void {
+    this.forget(to);
+    const file = this.#files.get(from);
+    if (file === undefined) return;
+    this.#files.delete(from);
+    file.path = to;
+    this.#files.set(to, file);
+  }
+
+  /** Closes `path` after the uses that run now. */
+  forget(path: string): void {
+    const file = this.#files.get(path);
+    if (file === undefined) return;
+    this.#files.delete(path);
+    file.stale = true;
+    if (file.users === 0) closeQuietly(file);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const files = Array.from(this.#files.values());
+    this.#files.clear();
+    for (const wake of this.#waiting.splice(0)) wake();
+    await Promise.all(
+      files.map((file) =>
+        file.handle.then(
+          (handle) => handle.close(),
+          () => {},
+        ),
+      ),
+    );
+  }
+
+  async #acquire(path: string, flags: 'r' | 'r+' | number): Promise<OpenFile> {
+    for (;;) {
+      if (this.#closed) throw new HerdError('SHUTTING_DOWN', 'store is closed');
+      const known = this.#files.get(path);
+      if (known !== undefined) {
+        known.users++;
+        this.#files.delete(path);
+        this.#files.set(path, known);
+        return known;
+      }
+      if (this.#files.size < this.#max || this.#closeIdle()) break;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    const file: OpenFile = { path, handle: this.#open(path, flags), users: 1, stale: false };
+    this.#files.set(path, file);
+    try {
+      await file.handle;
+    } catch (error) {
+      if (this.#files.get(path) === file) this.#files.delete(path);
+      this.#release(file);
+      throw error;
+    }
+    return file;
+  }
+
+  #release(file: OpenFile): void {
+    file.users--;
+    if (file.users > 0) return;
+    if (file.stale) closeQuietly(file);
+    this.#waiting.shift()?.();
+  }
+
+  /** The process may be out of descriptors because of others (sockets): wait for better times. */
+  async #open(path: string, flags: 'r' | 'r+' | number): Promise<FileHandle> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await open(path, flags);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if ((code !== 'EMFILE' && code !== 'ENFILE') || attempt >= retriesMax) throw error;
+        if (!this.#closeIdle()) await sleep(this.#clock, retryMs);
+      }
+    }
+  }
+
+  #closeIdle(): boolean {
+    for (const file of this.#files.values()) {
+      if (file.users > 0) continue;
+      this.forget(file.path);
+      return true;
+    }
+    return false;
+  }
+}
+
+function closeQuietly(file: OpenFile): void {
+  file.handle.then((handle) => handle.close()).catch(() => {});
+}
