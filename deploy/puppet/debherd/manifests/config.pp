@@ -10,6 +10,11 @@ class debherd::config {
     undef   => 'absent',
     default => $ensure,
   }
+  # The group goes after the files that name it, so absent files must not.
+  $key_group = $ensure ? {
+    'present' => 'debherd',
+    default   => 'root',
+  }
   $units = '/etc/systemd/system'
   $drop_ins = "${units}/debherd.service.d"
   $probe_folder = '/usr/share/debherd'
@@ -31,7 +36,7 @@ class debherd::config {
       content => epp('debherd/debherd.toml.epp');
     '/etc/debherd/fleet.key':
       ensure    => $key_ensure,
-      group     => 'debherd',
+      group     => $key_group,
       mode      => '0640',
       show_diff => false,
       content   => $debherd::fleet_key;

@@ -35,7 +35,7 @@
 #   Start and enable the units. False where systemd does not run, such as an image being built.
 class debherd (
   Enum['present', 'absent']           $ensure         = 'present',
-  Optional[Sensitive[String[16]]]     $fleet_key      = undef,
+  Optional[Sensitive[String]]         $fleet_key      = undef,
   Array[Debherd::Tracker]             $trackers       = [],
   Optional[Debherd::Address]          $tracker_listen = undef,
   Debherd::Address                    $peer_listen    = '0.0.0.0:3143',
@@ -46,6 +46,11 @@ class debherd (
   Optional[Debherd::Path]             $package_source = undef,
   Boolean                             $manage_service = true,
 ) {
+  # Puppet does not look at the length of what is inside a Sensitive.
+  if $fleet_key and length($fleet_key.unwrap) < 16 {
+    fail('debherd: fleet_key is too short, at least 16 characters (openssl rand -hex 32)')
+  }
+
   contain debherd::install
   contain debherd::config
   contain debherd::service
