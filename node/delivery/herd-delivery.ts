@@ -1,8 +1,7 @@
 // The way of a GET: from a URL to bytes, for the clients of this node.
-import type { Catalog, CatalogEntry } from '../catalog/catalog.ts';
+import type { CatalogEntry } from '../catalog/catalog.ts';
 import type { Digest } from '../content/digest.ts';
 import { HerdError } from '../errors.ts';
-import type { Fleet } from '../fleet/fleet.ts';
 import { PIECE_BYTES } from '../limits.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
@@ -25,10 +24,8 @@ export interface NameBook {
 }
 
 interface HerdDeliveryDeps {
-  readonly fleet: Fleet;
   readonly peers: Peers | undefined;
   readonly store: Store;
-  readonly catalog: Catalog;
   readonly book: NameBook;
   readonly flights: Flights;
   readonly names: Names;
