@@ -1,0 +1,150 @@
+import { createSocket } from 'node:dgram';
+import { afterEach, describe, expect, it } from 'vitest';
+import { digestOf } from '../../node/content/digest.ts';
+import { Sealer } from '../../node/discovery/sealer.ts';
+import { deriveFleetKey } from '../../node/fleet/fleet-key.ts';
+import { systemRandom } from '../../node/platform/random.ts';
+import { allHolders, holdersWhen } from '../contract/discovery.contract.ts';
+import { type DhtNode, dhtFleet, dhtNode } from '../fixtures/dht.ts';
+import { memberFixture } from '../fixtures/members.ts';
+import { fleetKeyFixture } from '../fixtures/tracker.ts';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function fleet(count: number): Promise<DhtNode[]> {
+  const { nodes, close } = await dhtFleet(count);
+  cleanups.push(close);
+  return nodes;
+}
+
+async function stranger(): Promise<ReturnType<typeof createSocket>> {
+  const socket = createSocket('udp4');
+  cleanups.push(() => socket.close());
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.9.9', resolve));
+  return socket;
+}
+
+const digest = digestOf('an object');
+const ping = Buffer.from('d1:ad2:id20:aaaaaaaaaaaaaaaaaaaae1:q4:ping1:t2:aa1:y1:qe');
+
+describe('the sealed DHT', () => {
+  it('gives a stranger no answer, and is not disturbed', async () => {
+    const [one, two] = (await fleet(3)) as [DhtNode, DhtNode, DhtNode];
+    const socket = await stranger();
+    const answers: Buffer[] = [];
+    socket.on('message', (answer) => answers.push(answer));
+    const { port, address } = one.self;
+    const other = new Sealer(deriveFleetKey('the key of that fleet').dhtSeal, systemRandom);
+    const own = new Sealer(fleetKeyFixture.dhtSeal, systemRandom);
+    const damaged = own.seal(ping);
+    damaged[20]! ^= 1;
+    const garbage = [ping, Buffer.alloc(0), Buffer.alloc(28), Buffer.alloc(1400, 7)];
+    for (const datagram of [...garbage, other.seal(ping), damaged]) {
+      socket.send(datagram, port, address);
+    }
+    two.discovery.announce(digest);
+    await holdersWhen(one.discovery, digest, 1);
+    expect(one.discovery.datagrams.strangers).toBe(6);
+    expect(answers).toEqual([]);
+    // The same ping under the fleet's own key is answered: the silence above meant something.
+    socket.send(own.seal(ping), port, address);
+    await new Promise((resolve) => socket.once('message', resolve));
+    expect(own.open(answers[0]!)!.toString('latin1')).toContain('1:y1:r');
+  });
+
+  it('survives sealed garbage', async () => {
+    const [one, two] = (await fleet(3)) as [DhtNode, DhtNode, DhtNode];
+    const socket = await stranger();
+    const own = new Sealer(fleetKeyFixture.dhtSeal, systemRandom);
+    const { port, address } = one.self;
+    for (const text of [
+      '',
+      'x',
+      'd1:y1:qe',
+      'd1:ade1:q9:get_peers1:t2:aa1:y1:qe',
+      'd1:t1:a1:y1:re',
+    ]) {
+      socket.send(own.seal(Buffer.from(text)), port, address);
+    }
+    two.discovery.announce(digest);
+    expect(await holdersWhen(one.discovery, digest, 1)).toHaveLength(1);
+  });
+
+  it('keeps nodes of another key apart, also when each is told of the other', async () => {
+    const one = await dhtNode(1);
+    const two = await dhtNode(2, deriveFleetKey('the key of that fleet'));
+    cleanups.push(() => Promise.all([one.discovery.close(), two.discovery.close()]));
+    one.fleet.replace([two.self]);
+    two.fleet.replace([one.self]);
+    two.discovery.announce(digest);
+    expect(await allHolders(one.discovery, digest, { deadlineMs: 200 })).toEqual([]);
+  });
+
+  it('ends at the deadline while dead nodes keep it waiting, and gives what it found', async () => {
+    const [one, two, ...dead] = (await fleet(8)) as [DhtNode, DhtNode, ...DhtNode[]];
+    two.discovery.announce(digest);
+    await holdersWhen(one.discovery, digest, 1);
+    await Promise.all(dead.map(({ discovery }) => discovery.close()));
+    const started = performance.now();
+    expect(await allHolders(one.discovery, digest, { deadlineMs: 50 })).toHaveLength(1);
+    expect(await allHolders(one.discovery, digestOf('no'), { deadlineMs: 50 })).toEqual([]);
+    expect(performance.now() - started).toBeLessThan(300);
+  });
+
+  it('announces what it held alone as soon as somebody comes', async () => {
+    const [one, two] = await Promise.all([dhtNode(1), dhtNode(2)]);
+    cleanups.push(() => Promise.all([one.discovery.close(), two.discovery.close()]));
+    one.discovery.announce(digest);
+    one.fleet.replace([two.self]);
+    two.fleet.replace([one.self]);
+    expect(await holdersWhen(two.discovery, digest, 1)).toEqual([
+      `${one.self.address}:${one.self.port}`,
+    ]);
+  });
+
+  it('drops records of a port that its node has left', async () => {
+    const [one, two, three] = (await fleet(3)) as [DhtNode, DhtNode, DhtNode];
+    two.discovery.announce(digest);
+    await holdersWhen(one.discovery, digest, 1);
+    one.fleet.replace([{ ...two.self, port: 9, epoch: 2 }, three.self]);
+    expect(await allHolders(one.discovery, digest)).toEqual([]);
+  });
+
+  it('leaves members with IPv6 addresses out', async () => {
+    const [one, two] = (await fleet(2)) as [DhtNode, DhtNode];
+    one.fleet.replace([two.self, memberFixture(9, { address: 'fd00::9' })]);
+    two.discovery.announce(digest);
+    expect(await holdersWhen(one.discovery, digest, 1)).toHaveLength(1);
+    const sent = one.discovery.datagrams.sent;
+    await allHolders(one.discovery, digestOf('no'));
+    expect(one.discovery.datagrams.sent - sent).toBe(1);
+  });
+
+  it('stops announcing where enough holders are known', async () => {
+    const nodes = await fleet(12);
+    for (const { discovery } of nodes.slice(0, 8)) discovery.announce(digest);
+    const [seeker, late] = nodes.slice(10) as [DhtNode, DhtNode];
+    await holdersWhen(seeker.discovery, digest, 8);
+    const sent = late.discovery.datagrams.sent;
+    late.discovery.announce(digest);
+    await holdersWhen(late.discovery, digest, 8);
+    expect(await allHolders(seeker.discovery, digest)).toHaveLength(8);
+    // Two lookups of eight questions, and no announcement.
+    expect(late.discovery.datagrams.sent - sent).toBeLessThanOrEqual(16);
+  });
+
+  it('says that its port is in use', async () => {
+    const { self } = (await fleet(1))[0]!;
+    const { DhtDiscovery } = await import('../../node/discovery/dht-discovery.ts');
+    const again = await dhtNode(5);
+    cleanups.push(() => again.discovery.close());
+    const { systemClock: clock } = await import('../../node/platform/clock.ts');
+    const { silentLog: log } = await import('../../node/platform/log.ts');
+    const deps = { clock, random: systemRandom, log, fleet: again.fleet };
+    const options = { host: self.address, port: self.port, key: fleetKeyFixture };
+    await expect(DhtDiscovery.open(deps, options)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
+});
