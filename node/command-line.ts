@@ -84,6 +84,15 @@ export function parseCommandLine(argv: readonly string[], machine: Machine): Com
   return { verb: name, loaded };
 }
 
+/** All flags of a verb, with their dashes. */
+export function flagsOf(name: VerbName): string[] {
+  const verb: Verb = verbs[name];
+  const flags = [...verb.fields.map((field) => flagOf(verb, field)), ...switchesOf(verb)];
+  return [...flags, ...(verb.fields.length > 0 ? ['config'] : [])].map((flag) => `--${flag}`);
+}
+
+const switchesOf = (verb: Verb): string[] => ['help', ...Object.keys(verb.switches ?? {})];
+
 interface Flags {
   readonly settings: readonly Setting[];
   readonly on: ReadonlySet<string>;
@@ -97,7 +106,7 @@ function flagOf(verb: Verb, field: ConfigField): string {
 function readFlags(name: VerbName, verb: Verb, argv: readonly string[]): Flags {
   const fieldOf = new Map(verb.fields.map((field) => [flagOf(verb, field), field]));
   const valued = [...fieldOf.keys(), ...(verb.fields.length > 0 ? ['config'] : [])];
-  const switches = ['help', ...Object.keys(verb.switches ?? {})];
+  const switches = switchesOf(verb);
   const { tokens } = parseArgs({
     args: [...argv],
     strict: false,

@@ -33,7 +33,7 @@ interface NodeDeps {
 }
 
 interface RunningNode extends Service {
-  /** Where the apt door listens; differs from the configuration for port 0 and handed-over sockets. */
+  /** Where the apt door really listens, for port 0 and handed-over sockets. */
   readonly aptListen?: readonly Listen[];
 }
 

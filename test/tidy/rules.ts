@@ -1,0 +1,221 @@
+// The rules of the source, each a function from sources to complaints. Each is itself tested.
+import path from 'node:path';
+import { adapter, layers } from './layers.ts';
+import { isNode, type Source, type SyntaxNode } from './source.ts';
+
+/** `node/a.ts:3: what is wrong and what to do instead`. */
+export type Complaint = string;
+
+const at = (source: Source, line: number, what: string): Complaint =>
+  `${source.path}:${line}: ${what}`;
+
+export function longLines(source: Source): Complaint[] {
+  return source.lines.flatMap((line, index) =>
+    [...line].length > 100 ? [at(source, index + 1, 'over 100 columns')] : [],
+  );
+}
+
+const functionTypes = new Set([
+  'FunctionDeclaration',
+  'FunctionExpression',
+  'ArrowFunctionExpression',
+]);
+
+/** Groups of tests may be long, one test may not. */
+export function longFunctions(source: Source): Complaint[] {
+  return source.nodes.flatMap(({ node, above }) => {
+    if (!functionTypes.has(node.type)) return [];
+    const call = above[0];
+    if (call?.type === 'CallExpression' && textOf(source, call.callee).startsWith('describe'))
+      return [];
+    const [first, last] = [source.lineAt(node.start), source.lineAt(node.end)];
+    const length = last - first + 1;
+    return length > 70 ? [at(source, first, `a function of ${length} lines; at most 70`)] : [];
+  });
+}
+
+const words = ['FIX' + 'ME', 'TO' + 'DO', 'X' + 'XX'];
+
+export function unfinished(file: string, text: string): Complaint[] {
+  const word = new RegExp(`\\b(${words.join('|')})\\b`);
+  return text.split('\n').flatMap((line, index) => {
+    const found = word.exec(line)?.[1];
+    return found === undefined ? [] : [`${file}:${index + 1}: ${found}; do it or open an issue`];
+  });
+}
+
+function textOf(source: Source, node: unknown): string {
+  return isNode(node) ? source.text.slice(node.start, node.end) : '';
+}
+
+const clock = 'take a Clock (node/platform/clock.ts)';
+const random = 'take a Random (node/platform/random.ts)';
+const bannedCalls: Readonly<Record<string, string>> = {
+  'Date.now': `${clock}: nowMs()`,
+  'performance.now': `${clock}: monotonicMs()`,
+  'process.hrtime': `${clock}: monotonicMs()`,
+  'process.hrtime.bigint': `${clock}: monotonicMs()`,
+  setTimeout: `${clock}: after()`,
+  setInterval: `${clock}: every()`,
+  setImmediate: `${clock}: after(0)`,
+  'AbortSignal.timeout': `${clock}: after() and an AbortController`,
+  'Math.random': `${random}: next()`,
+  'crypto.randomUUID': `${random}: bytes()`,
+  'crypto.randomBytes': `${random}: bytes()`,
+  'crypto.getRandomValues': `${random}: bytes()`,
+};
+const bannedImports = new Set([
+  'randomBytes',
+  'randomUUID',
+  'randomInt',
+  'randomFillSync',
+  'randomFill',
+]);
+
+/** Time and chance are injected, so that a fleet fits in a simulation. */
+export function timeAndChance(source: Source): Complaint[] {
+  if (!/^(node|tracker)\//.test(source.path) || source.path.startsWith('node/platform/')) return [];
+  const uses = source.nodes.flatMap(({ node, above }) => {
+    const line = source.lineAt(node.start);
+    if (node.type === 'NewExpression' && textOf(source, node.callee) === 'Date') {
+      const empty = Array.isArray(node.arguments) && node.arguments.length === 0;
+      return empty ? [at(source, line, `new Date(): ${clock}: nowMs()`)] : [];
+    }
+    if (node.type !== 'MemberExpression' && !isFreeIdentifier(node, above[0])) return [];
+    const text = textOf(source, node).replace(/^globalThis\./, '');
+    const instead = Object.hasOwn(bannedCalls, text) ? bannedCalls[text] : undefined;
+    return instead === undefined ? [] : [at(source, line, `${text}: ${instead}`)];
+  });
+  const imports = source.imports.flatMap(({ specifier, names, line }) => {
+    if (/^node:timers/.test(specifier)) return [at(source, line, `${specifier}: ${clock}`)];
+    return names
+      .filter((name) => specifier === 'node:crypto' && bannedImports.has(name))
+      .map((name) => at(source, line, `${name}: ${random}: bytes()`));
+  });
+  return [...uses, ...imports];
+}
+
+/** Not `x.setTimeout`, `{ setTimeout: … }` or a method of that name. */
+function isFreeIdentifier(node: SyntaxNode, parent: SyntaxNode | undefined): boolean {
+  if (node.type !== 'Identifier') return false;
+  const named = parent?.type === 'MemberExpression' ? parent.property : parent?.key;
+  return named !== node;
+}
+
+/** Where an import leads: a path of the repository, or undefined for packages and Node. */
+function targetOf(source: Source, specifier: string): string | undefined {
+  return specifier.startsWith('.')
+    ? path.posix.join(path.posix.dirname(source.path), specifier)
+    : undefined;
+}
+
+export function importLayers(source: Source): Complaint[] {
+  if (!/^(node|tracker)\//.test(source.path)) return [];
+  const layer = layers.find(({ of }) => of.test(source.path));
+  if (layer === undefined) return [at(source, 1, 'no layer; add it to test/tidy/layers.ts')];
+  return source.imports.flatMap(({ specifier, line }) => {
+    const target = targetOf(source, specifier);
+    if (target === undefined) return [];
+    const folder = path.posix.dirname(source.path);
+    if (
+      adapter.test(target) &&
+      folder !== path.posix.dirname(target) &&
+      source.path !== 'node/node.ts'
+    ) {
+      return [at(source, line, `${target} is an adapter; only node/node.ts imports those`)];
+    }
+    const allowed = layer.may.some((each) => each.test(target));
+    return allowed ? [] : [at(source, line, `may not import ${target}; imports run down`)];
+  });
+}
+
+/** What a package can do is known to one file; exchanging it changes one file. */
+export function onePackageOneImporter(sources: readonly Source[]): Complaint[] {
+  const importers = new Map<string, Set<string>>();
+  for (const source of sources.filter(({ path: file }) => /^(node|tracker)\//.test(file))) {
+    for (const { specifier } of source.imports) {
+      if (/^(\.|node:)/.test(specifier)) continue;
+      const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+      importers.set(name, (importers.get(name) ?? new Set()).add(source.path));
+    }
+  }
+  return [...importers]
+    .filter(([, files]) => files.size > 1)
+    .map(([name, files]) => `${name} has several importers: ${[...files].sort().join(', ')}`);
+}
+
+/** Names of properties that are read: `config.cacheMax`, `{ cacheMax } = config`. */
+export function readProperties(source: Source): Set<string> {
+  return new Set(
+    source.nodes.flatMap(({ node, above }) => {
+      const owner = above[0];
+      const name = node.type === 'Identifier' ? String(node.name) : undefined;
+      if (name === undefined) return [];
+      if (owner?.type === 'MemberExpression' && owner.property === node) return [name];
+      return owner?.type === 'Property' && above[1]?.type === 'ObjectPattern' ? [name] : [];
+    }),
+  );
+}
+
+export function stringLiterals(source: Source): Set<string> {
+  return new Set(
+    source.nodes.flatMap(({ node }) =>
+      node.type === 'Literal' && typeof node.value === 'string' ? [node.value] : [],
+    ),
+  );
+}
+
+/** Hosts that everybody's machine has; anything else in a machine's sources is its own business. */
+const publicHosts =
+  /(^|\.)(ubuntu\.com|debian\.org|launchpad\.net|launchpadcontent\.net|npmjs\.org|example)$/;
+
+/** Hosts of URLs in apt sources and npm's configuration that must not be told to the world. */
+export function privateHosts(configuration: string): string[] {
+  const hosts = [...configuration.matchAll(/\bhttps?:\/\/(?:[^/\s@]*@)?([^/\s:"']+)/g)].map(
+    ([, host = '']) => host.toLowerCase(),
+  );
+  return [...new Set(hosts)].filter(
+    (host) => !publicHosts.test(host) && !/^(localhost|127\.)/.test(host),
+  );
+}
+
+/** `secrets` are host names and folders of the machine that runs the test. */
+export function machineTraces(file: string, text: string, secrets: readonly string[]): Complaint[] {
+  return secrets
+    .filter((secret) => {
+      const escaped = secret.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+      return new RegExp(`(?<![\\w.-])${escaped}(?![\\w-])`, 'i').test(text);
+    })
+    .map(
+      () =>
+        `${file}: names a host or a folder of this machine; use mirror.example or a relative path`,
+    );
+}
+
+interface Known {
+  readonly scripts: readonly string[];
+  readonly verbs: readonly string[];
+  /** Flags of a verb, with their dashes. */
+  flagsOf(verb: string): readonly string[];
+}
+
+/** Scripts, verbs and flags that a document tells people to type. */
+export function typedCommands(file: string, text: string, known: Known): Complaint[] {
+  return text.split('\n').flatMap((line, index) => {
+    const place = `${file}:${index + 1}`;
+    const scripts = [...line.matchAll(/\bnpm (?:run )?(?:-s )?([a-z][\w-]*)/g)]
+      .map(([, script = '']) => script)
+      .filter(
+        (script) => !known.scripts.includes(script) && !['ci', 'run', 'install'].includes(script),
+      )
+      .map((script) => `${place}: there is no "npm run ${script}"`);
+    const commands = [...line.matchAll(/(?:`|^\s*(?:\$ )?|sudo )debherd ([a-z-]+)([^`]*)/g)];
+    const verbs = commands.flatMap(([, verb = '', rest = '']) => {
+      if (!known.verbs.includes(verb)) return [`${place}: there is no verb "${verb}"`];
+      return [...rest.matchAll(/(?<!\S)--[a-z-]+/g)]
+        .filter(([flag]) => !known.flagsOf(verb).includes(flag))
+        .map(([flag]) => `${place}: debherd ${verb} has no ${flag}`);
+    });
+    return [...scripts, ...verbs];
+  });
+}
