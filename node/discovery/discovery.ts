@@ -13,7 +13,10 @@ export interface Discovery {
    * Holders as they are found, each once, without this node. Ends at the deadline, on abort, or
    * when the search is complete; never throws for want of holders.
    */
-  find(digest: Digest, options: { deadlineMs: number; signal?: AbortSignal }): AsyncIterable<Holder>;
+  find(
+    digest: Digest,
+    options: { deadlineMs: number; signal?: AbortSignal },
+  ): AsyncIterable<Holder>;
   /** Queues an announcement that this node holds `digest`; sent soon, and again in a slow cycle. */
   announce(digest: Digest): void;
   /** Ends announcing it; the record ages out. */

@@ -19,7 +19,10 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 export async function createLog(level: LogLevel, terminal: boolean): Promise<Log> {
   if (!terminal) return pino({ level, base: null }, pino.destination(2));
   const { default: pretty } = await import('pino-pretty');
-  return pino({ level, base: null }, pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }));
+  return pino(
+    { level, base: null },
+    pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }),
+  );
 }
 
 export const silentLog: Log = {
