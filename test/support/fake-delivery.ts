@@ -13,12 +13,18 @@ export class FakeDelivery implements Delivery {
   closed = 0;
   readonly #find: (path: string) => FakeObject | Promise<FakeObject> | undefined;
 
-  constructor(find: (path: string) => FakeObject | Promise<FakeObject> | undefined) {
+  readonly #remember: boolean;
+
+  constructor(
+    find: (path: string) => FakeObject | Promise<FakeObject> | undefined,
+    options: { remember: boolean } = { remember: true },
+  ) {
     this.#find = find;
+    this.#remember = options.remember;
   }
 
   async get(request: ContentRequest): Promise<Content> {
-    this.requests.push(request);
+    if (this.#remember) this.requests.push(request);
     const found = await this.#find(new URL(request.url).pathname);
     if (!found) {
       throw new HerdError('NOT_FOUND', `${request.url} is not there`, {
@@ -39,7 +45,7 @@ export class FakeDelivery implements Delivery {
       ...(object.read
         ? {
             read: (start: number, end: number | undefined, signal: AbortSignal) => {
-              this.reads.push({ url, start, end });
+              if (this.#remember) this.reads.push({ url, start, end });
               return object.read!(start, end, signal);
             },
           }
