@@ -16,6 +16,7 @@ import { HotCache } from './hot-cache.ts';
 import { ObjectFiles } from './object-files.ts';
 import { type IndexEntry, IndexWriter, loadIndex } from './object-index.ts';
 import { OpenFiles } from './open-files.ts';
+import { partialKeyPattern } from './partial-key.ts';
 import { belowFloor, FreeSpace } from './room.ts';
 import type { ObjectReader, PartialObject, Store, StoredObject, StoreEvents } from './store.ts';
 
@@ -64,7 +65,6 @@ interface Kept {
   readonly lastUsed: number;
 }
 
-const keyPattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,200}$/;
 const partialMaxAgeSeconds = 24 * 3600;
 const oversizeGraceMs = 60_000;
 const saveUseSeconds = 3600;
@@ -196,7 +196,7 @@ export class FileStore implements Store {
 
   async partial(key: string, sizeHint = 0): Promise<PartialObject> {
     this.#refuseClosed();
-    if (!keyPattern.test(key)) throw new HerdError('INTERNAL', `bad partial key ${key}`);
+    if (!partialKeyPattern.test(key)) throw new HerdError('INTERNAL', `bad partial key ${key}`);
     if (this.#active.has(key)) throw new HerdError('INTERNAL', `partial ${key} is in use`);
     this.#active.set(key, undefined);
     const kept = this.#kept.get(key);

@@ -1,7 +1,7 @@
 // The folder of stored objects on disk: objects/ab/DIGEST holds the plain bytes (sha256sum agrees
 // with the name), pieces/ab/DIGEST the hashes of an object of more than one piece.
 import { constants } from 'node:fs';
-import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, Hasher, isDigest } from '../content/digest.ts';
 import { HASH_BYTES, PieceHasher } from '../content/piece-hashes.ts';
@@ -58,7 +58,12 @@ export class ObjectFiles {
   async writeHashes(digest: Digest, pieceHashes: Buffer): Promise<void> {
     if (pieceHashes.length <= HASH_BYTES) return;
     const path = this.#piecesPath(digest);
-    await withFolder(path, () => writeFile(path, pieceHashes));
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC;
+    this.#files.forget(path);
+    await withFolder(path, () => {
+      return this.#files.use(path, flags, (handle) => handle.writeFile(pieceHashes));
+    });
+    this.#files.forget(path);
   }
 
   /** The stored piece hashes; undefined when they are not there or too few. */
@@ -66,8 +71,8 @@ export class ObjectFiles {
     const pieces = pieceCount(size);
     if (pieces === 0) return Buffer.alloc(0);
     if (pieces === 1) return Buffer.from(digest, 'hex');
-    const hashes = await readFile(this.#piecesPath(digest)).catch(() => undefined);
-    return hashes?.length === pieces * HASH_BYTES ? hashes : undefined;
+    const path = this.#piecesPath(digest);
+    return await readExactly(this.#files, path, 0, pieces * HASH_BYTES).catch(unreadable);
   }
 
   read(digest: Digest, offset: number, length: number): Promise<Buffer> {

@@ -2,7 +2,7 @@
 // descriptor while idle, so a thousand readers get along with a few dozen descriptors.
 import { type FileHandle, open } from 'node:fs/promises';
 import { HerdError } from '../errors.ts';
-import { type Clock, sleep } from '../platform/clock.ts';
+import type { Clock } from '../platform/clock.ts';
 
 interface OpenFile {
   path: string;
@@ -21,6 +21,7 @@ export class OpenFiles {
   /** Least recently used first. */
   readonly #files = new Map<string, OpenFile>();
   readonly #waiting: (() => void)[] = [];
+  readonly #starving: (() => void)[] = [];
   #closed = false;
 
   constructor(deps: { clock: Clock }, options: { max: number }) {
@@ -62,7 +63,7 @@ export class OpenFiles {
     if (file === undefined) return;
     this.#files.delete(path);
     file.stale = true;
-    if (file.users === 0) closeQuietly(file);
+    if (file.users === 0) this.#close(file);
   }
 
   async close(): Promise<void> {
@@ -108,7 +109,11 @@ export class OpenFiles {
   #release(file: OpenFile): void {
     file.users--;
     if (file.users > 0) return;
-    if (file.stale) closeQuietly(file);
+    if (this.#starving.length > 0 && this.#files.get(file.path) === file) {
+      this.#files.delete(file.path);
+      file.stale = true;
+    }
+    if (file.stale) this.#close(file);
     this.#waiting.shift()?.();
   }
 
@@ -120,9 +125,24 @@ export class OpenFiles {
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if ((code !== 'EMFILE' && code !== 'ENFILE') || attempt >= retriesMax) throw error;
-        if (!this.#closeIdle()) await sleep(this.#clock, retryMs);
+        if (!this.#closeIdle()) await this.#someoneCloses();
       }
     }
+  }
+
+  #close(file: OpenFile): void {
+    const wake = () => this.#starving.shift()?.();
+    file.handle.then((handle) => handle.close()).then(wake, wake);
+  }
+
+  #someoneCloses(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(retryMs, resolve);
+      this.#starving.push(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   #closeIdle(): boolean {
@@ -133,8 +153,4 @@ export class OpenFiles {
     }
     return false;
   }
-}
-
-function closeQuietly(file: OpenFile): void {
-  file.handle.then((handle) => handle.close()).catch(() => {});
 }

@@ -8,8 +8,6 @@ import type { ObjectReader, Store } from '../../node/store/store.ts';
 
 export interface StoreFixture {
   readonly store: Store;
-  /** Closes the store and opens it again; undefined where nothing survives. */
-  readonly reopen?: () => Promise<Store>;
   /** Removes what the fixture made. */
   readonly remove: () => Promise<void>;
 }

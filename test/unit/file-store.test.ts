@@ -1,25 +1,258 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, open, readdir, rm, truncate, unlink, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '../../node/platform/clock.ts';
-import { silentLog } from '../../node/platform/log.ts';
-import { FileStore } from '../../node/store/file-store.ts';
-import { storeContract } from '../contract/store.contract.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Digest, digestOf, sha256 } from '../../node/content/digest.ts';
+import { PIECE_BYTES } from '../../node/limits.ts';
+import { seededRandom } from '../../node/platform/random.ts';
+import type { Store } from '../../node/store/store.ts';
+import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
+import { type StoreFolder, storeFolder } from '../fixtures/store-folder.ts';
 
 storeContract('FileStore', async ({ maxBytes = 1e9, heldElsewhere = () => 0 }) => {
-  const folder = await mkdtemp(join(tmpdir(), 'store-'));
-  const deps = { clock: systemClock, log: silentLog, heldElsewhere };
-  let store = await FileStore.open(deps, { folder, maxBytes });
-  return {
-    store,
-    reopen: async () => {
+  const place = await storeFolder();
+  const store = await place.open({ maxBytes }, { heldElsewhere });
+  return { store, remove: place.remove };
+});
+
+let place: StoreFolder;
+beforeEach(async () => {
+  place = await storeFolder();
+});
+afterEach(() => place.remove());
+
+const pathOf = (digest: Digest) => join(place.folder, 'objects', digest.slice(0, 2), digest);
+
+async function flipByte(path: string, at: number): Promise<void> {
+  const file = await open(path, 'r+');
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, at);
+  await file.write(Buffer.from([buffer[0]! ^ 1]), 0, 1, at);
+  await file.close();
+}
+
+async function has(store: Store, bytes: Buffer): Promise<boolean> {
+  const reader = await store.open(digestOf(bytes));
+  if (reader === undefined) return false;
+  const same = (await readAll(reader)).equals(bytes) && reader.pieceHashes.equals(hashesOf(bytes));
+  await reader.close();
+  return same;
+}
+
+/** What kill -9 leaves: the index as it was in mid-run. */
+async function forgetCleanEnd(): Promise<void> {
+  const index = await open(join(place.folder, 'store.index'), 'a');
+  await index.write('! opened\n');
+  await index.close();
+}
+
+describe('a file store that starts again', () => {
+  it('finds what it had, in the order of use, and partial objects', async () => {
+    const store = await place.open();
+    const digests: Digest[] = [];
+    for (let size = 1; size <= 3; size++) digests.push(await put(store, body(size * 100_000)));
+    await (await store.open(digests[0]!))!.close();
+    const partial = await store.partial('half');
+    await partial.append(body(5000));
+    await store.close();
+    const again = await place.open();
+    const order = Array.from(again.list(), ({ digest }) => digest);
+    expect(order).toEqual([digests[1], digests[2], digests[0]]);
+    expect(again.stat(digests[0]!)).toHaveProperty('lastModified', 'Tue, 01 Jul 2025 10:00:00 GMT');
+    expect(await has(again, body(300_000))).toBe(true);
+    expect((await again.partial('half')).bytes).toBe(5000);
+    await expect(store.open(digests[0]!)).rejects.toThrow('store is closed');
+  });
+
+  it('finds everything without its index', async () => {
+    const store = await place.open();
+    for (const size of [0, 10, 300_000]) await put(store, body(size));
+    await store.close();
+    await unlink(join(place.folder, 'store.index'));
+    const again = await place.open();
+    for (const size of [0, 10, 300_000]) expect(await has(again, body(size))).toBe(true);
+  });
+
+  it('verifies after an unclean end what may not have reached the disk', async () => {
+    const store = await place.open();
+    const good = await put(store, body(200_000));
+    const bad = await put(store, body(200_001));
+    const short = await put(store, body(200_002));
+    await store.close();
+    await forgetCleanEnd();
+    await flipByte(pathOf(bad), 150_000);
+    await truncate(pathOf(short), 100);
+    const again = await place.open();
+    expect(again.objects).toBe(3);
+    expect(await again.open(bad)).toBeUndefined();
+    expect(await again.open(short)).toBeUndefined();
+    expect(await has(again, body(200_000))).toBe(true);
+    expect(Array.from(again.list(), ({ digest }) => digest)).toEqual([good]);
+    expect(await readdir(join(place.folder, 'pieces', bad.slice(0, 2)))).not.toContain(bad);
+  });
+
+  it('verifies it in the background, too', async () => {
+    const store = await place.open();
+    const bad = await put(store, body(1000));
+    await store.close();
+    await forgetCleanEnd();
+    await flipByte(pathOf(bad), 5);
+    const again = await place.open({ verifyAfterMs: 1 });
+    const removed = new Promise((resolve) => again.on('removed', resolve));
+    expect(await removed).toHaveProperty('digest', bad);
+  });
+
+  it('trusts what was flushed to the disk before the unclean end', async () => {
+    const store = await place.open({ settleMs: 1 });
+    const digest = await put(store, body(200_000));
+    const index = join(place.folder, 'store.index');
+    const isSettled = async () => {
+      const file = await open(index);
+      const text = await file.readFile('latin1');
+      await file.close();
+      return new RegExp(`^\\+ ${digest} .* S$`, 'm').test(text);
+    };
+    await expect.poll(isSettled).toBe(true);
+    await store.close();
+    await forgetCleanEnd();
+    await flipByte(pathOf(digest), 1);
+    // Opens unread, therefore; the hash of the piece tells whoever reads it.
+    const reader = (await (await place.open()).open(digest))!;
+    const piece = await reader.read(0, PIECE_BYTES);
+    expect(sha256(piece).equals(reader.pieceHashes.subarray(0, 32))).toBe(false);
+    await reader.close();
+  });
+
+  it('makes lost piece hashes anew, and only for right bytes', async () => {
+    const store = await place.open();
+    const digest = await put(store, body(300_000));
+    const other = await put(store, body(300_001));
+    await store.close();
+    await rm(join(place.folder, 'pieces'), { recursive: true });
+    await flipByte(pathOf(other), 1);
+    const again = await place.open();
+    expect(await has(again, body(300_000))).toBe(true);
+    expect(await again.open(other)).toBeUndefined();
+    expect(again.stat(digest)).toBeDefined();
+  });
+
+  it('drops what was removed or cut behind its back', async () => {
+    const store = await place.open();
+    const gone = await put(store, body(500));
+    const cut = await put(store, body(501));
+    await store.close();
+    await truncate(pathOf(cut), 7);
+    const again = await place.open();
+    await unlink(pathOf(gone));
+    expect(await again.open(gone)).toBeUndefined();
+    expect(await again.open(cut)).toBeUndefined();
+    expect([again.objects, again.bytes]).toEqual([0, 0]);
+  });
+
+  it('removes partial objects of more than a day', async () => {
+    const store = await place.open();
+    for (const key of ['old', 'new']) await (await store.partial(key)).append(body(10));
+    await store.close();
+    const past = new Date(Date.now() - 25 * 3600_000);
+    await utimes(join(place.folder, 'partial', 'old'), past, past);
+    const again = await place.open();
+    expect(again.partialBytes).toBe(10);
+    expect(await readdir(join(place.folder, 'partial'))).toEqual(['new']);
+  });
+
+  it('evicts to a smaller budget', async () => {
+    const store = await place.open();
+    for (const size of [300, 301, 302]) await put(store, body(size));
+    await store.close();
+    expect((await place.open({ maxBytes: 650 })).bytes).toBe(603);
+  });
+});
+
+describe('a file store under pressure', () => {
+  it('serves repeated hits without the disk', async () => {
+    const store = await place.open();
+    const digest = await put(store, body(200_000));
+    expect(await has(store, body(200_000))).toBe(true);
+    expect(await has(store, body(200_000))).toBe(true);
+    await unlink(pathOf(digest));
+    expect(await has(store, body(200_000))).toBe(true);
+  });
+
+  it('loses nothing it said it had when it is killed', { timeout: 30_000 }, async () => {
+    const random = seededRandom(7);
+    for (let round = 0; round < 6; round++) {
+      const script = join(import.meta.dirname, '../fixtures/store-writer.ts');
+      const child = spawn(process.execPath, [script, place.folder, String(round)]);
+      let said = '';
+      child.stdout.on('data', (text: Buffer) => {
+        said += text.toString();
+      });
+      await once(child.stdout, 'data');
+      await new Promise((resolve) => setTimeout(resolve, random.next() * 120));
+      child.kill('SIGKILL');
+      await once(child, 'close');
+      const store = await place.open({ maxBytes: 3_000_000 });
+      const last = said.trim().split('\n').at(-1)!;
+      expect(store.stat(last), `round ${round}`).toBeDefined();
+      for (const { digest, size } of store.list()) {
+        const reader = (await store.open(digest))!;
+        expect([digestOf(await readAll(reader)), reader.size]).toEqual([digest, size]);
+        await reader.close();
+      }
       await store.close();
-      store = await FileStore.open(deps, { folder, maxBytes });
-      return store;
-    },
-    remove: async () => {
-      await store.close();
-      await rm(folder, { recursive: true });
-    },
-  };
+    }
+  });
+
+  it('reads a thousand at once with hardly a descriptor', { timeout: 30_000 }, async () => {
+    const store = await place.open();
+    for (let size = 1; size <= 150; size++) await put(store, body(size * 1000));
+    await store.close();
+    const script = join(import.meta.dirname, '../fixtures/store-crowd.ts');
+    const command = `ulimit -n 256 && exec ${process.execPath} ${script} ${place.folder}`;
+    const child = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
+    expect(child.stdout + child.stderr).toBe('1000 right\n');
+  });
+
+  it('takes no more space than it must leave free', async () => {
+    const store = await place.open({ minFreeBytes: 2 ** 60 });
+    const partial = await store.partial('k');
+    await expect(partial.append(body(10))).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(partial.bytes).toBe(0);
+  });
+});
+
+const canMount = process.getuid?.() === 0;
+describe.runIf(canMount)('a file store on a full disk', () => {
+  let mounted: string;
+  beforeEach(async () => {
+    mounted = await mkdtemp(join(tmpdir(), 'full-'));
+    const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mounted]);
+    expect(mount.status).toBe(0);
+  });
+  afterEach(async () => {
+    expect(spawnSync('umount', [mounted]).status).toBe(0);
+    await rm(mounted, { recursive: true });
+  });
+
+  it('evicts, and only then refuses, without harm to earlier bytes', async () => {
+    const full = await storeFolder(join(mounted, 'state'));
+    const store = await full.open();
+    for (let size = 1; size <= 7; size++) await put(store, body(1_000_000 + size));
+    const large = await store.partial('large');
+    const chunk = body(500_000);
+    let appended = 0;
+    const fill = async () => {
+      for (; appended < 40; appended++) await large.append(chunk);
+    };
+    await expect(fill()).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(appended).toBeGreaterThan(13);
+    expect(store.objects).toBe(0);
+    expect(large.bytes).toBe(appended * chunk.length);
+    expect((await large.read(0, chunk.length)).equals(chunk)).toBe(true);
+    await large.discard();
+    await put(store, body(1_000_000));
+    expect(await has(store, body(1_000_000))).toBe(true);
+    await full.remove();
+  });
 });

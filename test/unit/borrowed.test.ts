@@ -1,0 +1,100 @@
+import { mkdtemp, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { digestOf } from '../../node/content/digest.ts';
+import { silentLog } from '../../node/platform/log.ts';
+import { aptFileName, BorrowingStore } from '../../node/store/borrowed.ts';
+import { MemoryStore } from '../../node/store/memory-store.ts';
+import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
+
+storeContract('BorrowingStore', async ({ maxBytes = 1e9, heldElsewhere = () => 0 }) => {
+  const store = new BorrowingStore(
+    { store: new MemoryStore({ heldElsewhere }, { maxBytes }), log: silentLog },
+    { archives: '/nonexistent' },
+  );
+  return { store, remove: () => store.close() };
+});
+
+describe('a package in the archive folder of apt', () => {
+  const bytes = body(300_000);
+  const digest = digestOf(bytes);
+  const name = aptFileName('hello', '1:2.10-3', 'amd64');
+  let archives: string;
+  let own: MemoryStore;
+  let store: BorrowingStore;
+  let heard: string[];
+
+  beforeEach(async () => {
+    archives = await mkdtemp(join(tmpdir(), 'archives-'));
+    await writeFile(join(archives, name), bytes);
+    own = new MemoryStore();
+    store = new BorrowingStore({ store: own, log: silentLog }, { archives });
+    heard = [];
+    store.on('added', () => heard.push('added'));
+    store.on('removed', () => heard.push('removed'));
+  });
+  afterEach(() => rm(archives, { recursive: true }));
+
+  it('has the name that apt gives it', () => {
+    expect(name).toBe('hello_1%3a2.10-3_amd64.deb');
+    expect(aptFileName('g++', '4:12.2.0-3ubuntu1~22', 'all')).toBe(
+      'g++_4%3a12.2.0-3ubuntu1~22_all.deb',
+    );
+  });
+
+  it('is served where it lies, outside the budget', async () => {
+    expect(await store.archiveNames()).toEqual([name]);
+    const [one, two] = [store.adopt(digest, name, 300_000), store.adopt(digest, name, 300_000)];
+    expect(await Promise.all([one, two])).toEqual([true, true]);
+    expect(heard).toEqual(['added']);
+    expect(store.stat(digest)).toEqual({ digest, size: 300_000 });
+    expect([store.objects, store.borrowed, store.bytes]).toEqual([1, 1, 0]);
+    const reader = (await store.open(digest))!;
+    expect((await readAll(reader)).equals(bytes)).toBe(true);
+    expect(reader.pieceHashes.equals(hashesOf(bytes))).toBe(true);
+    await reader.close();
+    await store.delete(digest);
+    expect(store.stat(digest)).toBeUndefined();
+    expect(await readdir(archives)).toEqual([name]);
+  });
+
+  it('is not taken with another size, another digest or from another folder', async () => {
+    expect(await store.adopt(digest, name, 299_999)).toBe(false);
+    expect(await store.adopt(digestOf('x'), name, 300_000)).toBe(false);
+    expect(await store.adopt(digest, `../${archives.split('/').at(-1)}/${name}`, 300_000)).toBe(
+      false,
+    );
+    expect(await store.adopt(digest, 'other.deb', 300_000)).toBe(false);
+    expect(heard).toEqual([]);
+  });
+
+  it('is verified again when it has changed', async () => {
+    await store.adopt(digest, name, 300_000);
+    await utimes(join(archives, name), 1, 1);
+    await (await store.open(digest))!.close();
+    expect(heard).toEqual(['added', 'removed', 'added']);
+    await writeFile(join(archives, 'new'), body(300_000, 8));
+    await rename(join(archives, 'new'), join(archives, name));
+    expect(await store.open(digest)).toBeUndefined();
+    expect([store.objects, heard.at(-1)]).toEqual([0, 'removed']);
+  });
+
+  it('stays readable through `apt clean` while it is open, and is gone then', async () => {
+    await store.adopt(digest, name, 300_000);
+    const reader = (await store.open(digest))!;
+    await rm(join(archives, name));
+    expect((await readAll(reader)).equals(bytes)).toBe(true);
+    await reader.close();
+    expect(await store.open(digest)).toBeUndefined();
+    expect(heard).toEqual(['added', 'removed']);
+  });
+
+  it('is one object with a copy in the store', async () => {
+    await store.adopt(digest, name, 300_000);
+    await put(store, bytes);
+    expect(store.objects).toBe(1);
+    expect(heard).toEqual(['added']);
+    expect(await store.adopt(digest, name, 300_000)).toBe(true);
+  });
+});
