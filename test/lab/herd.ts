@@ -1,0 +1,128 @@
+// npm run herd: many machines, one moment, several systems, in the same run on the same links.
+import { readdirSync, rmSync } from 'node:fs';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { buildLabArchive } from './archives.ts';
+import type { Result } from './measure.ts';
+import { isHerd, type Net, removeLeftovers } from './netns.ts';
+import { type HerdOptions, helpText, parseHerdOptions, UsageError } from './options.ts';
+import { plotSvg } from './plot.ts';
+import { meetRequirements } from './requirements.ts';
+import type { Scenario, System } from './run.ts';
+import { scenarios } from './scenarios/all.ts';
+import { perform } from './stage.ts';
+import { systems } from './systems/all.ts';
+import { tableText } from './table.ts';
+
+const names = {
+  systems: systems.map((each) => each.name),
+  scenarios: scenarios.map((each) => each.name),
+};
+const workPrefix = 'debherd-herd-';
+const openNets = new Set<Net>();
+const openDirs = new Set<string>();
+
+function say(line: string): void {
+  const seconds = (performance.now() / 1000).toFixed(1).padStart(6);
+  process.stderr.write(`herd ${seconds} s  ${line}\n`);
+}
+
+/** Nothing stays behind: neither after an error nor after Ctrl-C. */
+function cleanUpAtExit(): void {
+  process.on('exit', () => {
+    for (const net of openNets) net.remove();
+    for (const dir of openDirs) rmSync(dir, { recursive: true, force: true });
+  });
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    process.on(signal, () => process.exit(code));
+  }
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+}
+
+function fail(error: unknown): void {
+  const usage = error instanceof UsageError;
+  process.stderr.write(`herd: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (process.env.HERD_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exit(usage ? 2 : 1);
+}
+
+async function main(): Promise<void> {
+  const options = parseHerdOptions(process.argv.slice(2), names.systems, names.scenarios);
+  if (options.verb === 'help') {
+    process.stdout.write(helpText(names.systems, names.scenarios));
+    return;
+  }
+  cleanUpAtExit();
+  if (options.verb === 'cleanup') return cleanUp(options);
+  const chosen = options.systems.map((name) => systems.find((each) => each.name === name)!);
+  const scenario = scenarios.find((each) => each.name === options.scenario)!;
+  await meetRequirements(chosen, say);
+  removeLeftovers();
+  const results = await runAll(options, chosen, scenario);
+  const title = titleOf(options);
+  process.stdout.write(`\n${title}\n\n${tableText(results)}`);
+  if (options.json) await writeFile(options.json, jsonOf(options, results));
+  if (options.plot) await writeFile(options.plot, plotSvg(title, results));
+  const failures = results.reduce((sum, r) => sum + r.failedUpdates + r.failedInstalls, 0);
+  if (failures > 0) say(`${failures} runs of apt failed`);
+}
+
+async function runAll(
+  options: HerdOptions,
+  chosen: readonly System[],
+  scenario: Scenario,
+): Promise<Result[]> {
+  const parent = resolve(options.work ?? tmpdir());
+  await mkdir(parent, { recursive: true });
+  const work = await mkdtemp(join(parent, `${workPrefix}${process.pid}-`));
+  if (options.keep) say(`state and logs are in ${work}`);
+  else openDirs.add(work);
+  say('building the archive');
+  const archive = await buildLabArchive(join(work, 'archive'), scenario.archive, options);
+  const results: Result[] = [];
+  for (let round = 1; round <= options.repeat; round++) {
+    for (const system of chosen) {
+      const label = options.repeat > 1 ? `${system.name} ${round}` : system.name;
+      const dir = join(work, `${system.name}-${round}`);
+      await mkdir(dir);
+      const speak = (line: string) => say(`${label}: ${line}`);
+      const plan = { options, system, scenario, archive, round, dir, say: speak };
+      const result = await perform(plan, openNets);
+      results.push(result);
+      process.stderr.write(tableText([result]));
+    }
+  }
+  return results;
+}
+
+/** What killed runs have left: namespaces with their processes, and folders. */
+function cleanUp(options: HerdOptions): void {
+  const namespaces = removeLeftovers();
+  const parent = resolve(options.work ?? tmpdir());
+  const dirs = readdirSync(parent).filter((name) => {
+    const pid = /^debherd-herd-(\d+)-/.exec(name)?.[1];
+    return pid !== undefined && !isHerd(Number(pid));
+  });
+  for (const dir of dirs) rmSync(join(parent, dir), { recursive: true, force: true });
+  say(`removed ${namespaces} namespaces and ${dirs.length} folders of dead runs`);
+}
+
+function titleOf(options: HerdOptions): string {
+  const rate = (value: number) => `${value / 1e6} Mbit/s`;
+  const what = { warm: `one object of ${options.objectSize / 1e6} MB`, update: 'apt-get update' };
+  const work = what[options.scenario as keyof typeof what] ?? options.package;
+  const links = `links ${rate(options.lan)}, WAN ${rate(options.wan)}`;
+  return `${options.scenario}: ${options.nodes} machines, ${links}, ${work}`;
+}
+
+function jsonOf(options: HerdOptions, results: readonly Result[]): string {
+  return `${JSON.stringify({ options, results }, undefined, 2)}\n`;
+}
+
+await main().catch(fail);

@@ -1,0 +1,149 @@
+// debherd: a daemon on every node, one tracker on a host of its own.
+import { copyFile, mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { StatusReport } from '../../../node/status/report.ts';
+import { writeFleetKey } from '../../fixtures/daemon.ts';
+import type { LabProcess } from '../host.ts';
+import type { FleetHandle, LabNode, LabRun, RunningSystem, System, Wishes } from '../run.ts';
+import { treeOf } from '../usage.ts';
+import { inBatches, waitFor } from '../wait.ts';
+
+const fileAt = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const productMain = fileAt('../../../node/main.ts');
+const corruptMain = fileAt('../corrupt-node.ts');
+const socketHolder = fileAt('../../fixtures/hold-socket.pl');
+const statusUrl = 'http://127.0.0.1:3142/status.json';
+const trackerPort = 3144;
+
+export const debherd: System = {
+  name: 'debherd',
+  packages: [],
+  proxy: () => 'http://127.0.0.1:3142',
+  start: (run, wishes) => new Fleet(run, wishes).start(),
+};
+
+class Fleet implements FleetHandle, RunningSystem {
+  readonly #run: LabRun;
+  readonly #wishes: Wishes;
+  readonly #dir: string;
+  readonly #daemons = new Map<LabNode, LabProcess>();
+  #tracker: LabProcess | undefined;
+  #keyFile = '';
+
+  constructor(run: LabRun, wishes: Wishes) {
+    this.#run = run;
+    this.#wishes = wishes;
+    this.#dir = join(run.dir, 'debherd');
+  }
+
+  get fleet(): FleetHandle {
+    return this;
+  }
+
+  get processes(): readonly LabProcess[] {
+    return [...(this.#tracker ? [this.#tracker] : []), ...this.#daemons.values()];
+  }
+
+  async start(): Promise<RunningSystem> {
+    const { nodes, server, say } = this.#run;
+    this.#keyFile = await writeFleetKey(this.#dir);
+    const listen = `${server.address}:${trackerPort}`;
+    const flags = ['--listen', listen, '--fleet-key-file', this.#keyFile];
+    this.#tracker = server.start([process.execPath, productMain, 'tracker', ...flags], {
+      logFile: join(this.#dir, 'tracker.log'),
+    });
+    say(`starting ${nodes.length} daemons`);
+    await inBatches(nodes, 6, (node) => this.#startNode(node));
+    say('waiting until each daemon knows all members');
+    await inBatches(nodes, 4, (node) => this.#knowsAll(node));
+    return this;
+  }
+
+  async busiestOwner(): Promise<LabNode | undefined> {
+    let best: { node: LabNode; left: number } | undefined;
+    await inBatches(this.#run.nodes, 6, async (node) => {
+      const status = await statusOf(node);
+      for (const flight of status?.flights ?? []) {
+        const left = (flight.size ?? 0) - flight.bytes;
+        // Some bytes are already passed on: it is killed in mid-file, not before it.
+        if (flight.source !== 'upstream' || flight.bytes < 256 * 1024) continue;
+        if (left > (best?.left ?? 0)) best = { node, left };
+      }
+    });
+    return best?.node;
+  }
+
+  async killDaemon(node: LabNode): Promise<void> {
+    const daemon = this.#daemons.get(node);
+    if (!daemon) return;
+    if (!this.#wishes.heldSockets) return daemon.stop('SIGKILL');
+    daemon.usage();
+    const [, ...family] = treeOf(daemon.child.pid ?? -1);
+    for (const pid of family) process.kill(pid, 'SIGKILL');
+  }
+
+  async killTracker(): Promise<void> {
+    await this.#tracker?.stop('SIGKILL');
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.processes.map((each) => each.stop('SIGTERM', 3000)));
+  }
+
+  async #startNode(node: LabNode): Promise<void> {
+    const state = join(this.#dir, node.host.name);
+    await mkdir(state, { recursive: true });
+    // A copy each, as on machines of their own.
+    const keyFile = join(state, 'fleet.key');
+    await copyFile(this.#keyFile, keyFile);
+    const logFile = `${state}.log`;
+    const daemon = node.host.start(this.#command(node, join(state, 'state'), keyFile), {
+      env: node.apt.env,
+      logFile,
+    });
+    this.#daemons.set(node, daemon);
+    await waitFor(`debherd on ${node.host.name}`, async () => {
+      if (!daemon.running) throw new Error(`debherd ended at its start: ${await tail(logFile)}`);
+      return (await statusOf(node)) !== undefined;
+    });
+  }
+
+  #command(node: LabNode, state: string, keyFile: string): string[] {
+    const { profile } = this.#run.options;
+    const corrupt = this.#wishes.corruptNode === node.index;
+    const profiled = profile !== undefined && node.index <= 2;
+    const command = [
+      process.execPath,
+      ...(profiled ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : []),
+      ...[corrupt ? corruptMain : productMain, 'run'],
+      ...['--apt-listen', '127.0.0.1:3142'],
+      ...['--peer-listen', `${node.host.address}:3143`],
+      ...['--state', state],
+      ...['--tracker', `https://${this.#run.server.address}:${trackerPort}`],
+      ...['--fleet-key-file', keyFile],
+    ];
+    if (!this.#wishes.heldSockets) return command;
+    return ['perl', socketHolder, '127.0.0.1', '3142', ...command];
+  }
+
+  #knowsAll(node: LabNode): Promise<void> {
+    const wanted = this.#run.nodes.length;
+    const what = `the member list of ${node.host.name}`;
+    return waitFor(
+      what,
+      async () => (await statusOf(node))?.members.length === wanted,
+      60_000,
+      500,
+    );
+  }
+}
+
+async function statusOf(node: LabNode): Promise<StatusReport | undefined> {
+  const text = await node.host.fetch(statusUrl);
+  return text === undefined ? undefined : (JSON.parse(text) as StatusReport);
+}
+
+async function tail(path: string): Promise<string> {
+  return (await readFile(path, 'utf8').catch(() => '')).trim().slice(-1000);
+}

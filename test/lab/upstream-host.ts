@@ -1,0 +1,107 @@
+// The archive behind the WAN link: nginx serving files, its access log read as the count.
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Host, LabProcess } from './host.ts';
+import { waitFor } from './wait.ts';
+
+export interface UpstreamCount {
+  /** GETs and HEADs, 304 included. */
+  requests: number;
+  /** Body bytes sent. */
+  bytes: number;
+  /** Different paths that were answered with a body. */
+  uniqueNames: number;
+  /** Sum of their sizes. */
+  uniqueBytes: number;
+  /** Answers other than 200, 206 and 304. */
+  refusals: number;
+}
+
+export class UpstreamHost {
+  readonly host: Host;
+  readonly #root: string;
+  readonly #dir: string;
+  #process: LabProcess | undefined;
+  #skip = 0;
+
+  constructor(host: Host, root: string, dir: string) {
+    this.host = host;
+    this.#root = root;
+    this.#dir = join(dir, 'upstream');
+  }
+
+  get url(): string {
+    return `http://${this.host.address}`;
+  }
+
+  async start(): Promise<void> {
+    await mkdir(this.#dir, { recursive: true });
+    const config = join(this.#dir, 'nginx.conf');
+    await writeFile(config, configText(this.#dir, this.#root));
+    this.#process = this.host.start(['nginx', '-c', config], { logFile: join(this.#dir, 'out') });
+    await waitFor('the upstream server', async () => {
+      return (await this.host.run(['curl', '-s', '-o', '/dev/null', this.url])).code === 0;
+    });
+    await this.resetCount();
+  }
+
+  /** Forgets what was asked so far. */
+  async resetCount(): Promise<void> {
+    this.#skip = (await this.#logText()).length;
+  }
+
+  async count(): Promise<UpstreamCount> {
+    const lines = (await this.#logText()).slice(this.#skip).split('\n').filter(Boolean);
+    const count = { requests: 0, bytes: 0, uniqueNames: 0, uniqueBytes: 0, refusals: 0 };
+    const names = new Set<string>();
+    for (const line of lines) {
+      const [status, bytes, path] = line.split(' ');
+      count.requests++;
+      if (status === '200' || status === '206') {
+        count.bytes += Number(bytes);
+        names.add(decodeURIComponent(path ?? ''));
+      } else if (status !== '304') count.refusals++;
+    }
+    count.uniqueNames = names.size;
+    for (const name of names) {
+      count.uniqueBytes += await stat(join(this.#root, name)).then(
+        (file) => file.size,
+        () => 0,
+      );
+    }
+    return count;
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+  }
+
+  #logText(): Promise<string> {
+    return readFile(join(this.#dir, 'access.log'), 'utf8').catch(() => '');
+  }
+}
+
+function configText(dir: string, root: string): string {
+  return `daemon off;
+master_process off;
+user root;
+pid ${dir}/pid;
+error_log ${dir}/error.log;
+worker_rlimit_nofile 8192;
+events { worker_connections 4096; }
+http {
+  log_format count '$status $body_bytes_sent $uri';
+  access_log ${dir}/access.log count;
+  client_body_temp_path ${dir}/body;
+  proxy_temp_path ${dir}/proxy;
+  fastcgi_temp_path ${dir}/fastcgi;
+  uwsgi_temp_path ${dir}/uwsgi;
+  scgi_temp_path ${dir}/scgi;
+  default_type application/octet-stream;
+  sendfile on;
+  keepalive_timeout 75;
+  keepalive_requests 100000;
+  server { listen 80 backlog=4096; root ${root}; }
+}
+`;
+}
