@@ -59,7 +59,9 @@ describe('apt-get update', { timeout: 20_000 }, () => {
   test('goes to the archive when the port is open and nobody answers', async () => {
     const archive = await startArchive(ARCHIVE_HOST);
     const silent = await startTcp(() => {});
+    const start = performance.now();
     const { code, output } = await aptUpdate([`http://${archive.address}/a/`], silent);
+    expect(performance.now() - start).toBeLessThan(8000);
     expect(code, output).toBe(0);
     expect(output).not.toMatch(/^[EW]:/m);
     expect(archive.asked).toContain('GET /a/./Packages');
