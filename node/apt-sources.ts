@@ -52,7 +52,10 @@ export class AptSources {
       this.#sources = files.flatMap((file, at) => parseSources(file, texts[at] ?? ''));
       this.#hosts = hostsOf(this.#sources);
     } catch (error) {
-      this.#deps.log.warn({ folder: this.#folder, reason: reasonOf(error) }, 'apt sources not read');
+      this.#deps.log.warn(
+        { folder: this.#folder, reason: reasonOf(error) },
+        'apt sources not read',
+      );
     }
   }
 

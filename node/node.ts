@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { Member, Vitals } from '../tracker/protocol.ts';
 
 import { startTracker, type Tracker } from '../tracker/server.ts';
-import { AptSources } from './apt-sources.ts';
 import { classify } from './apt/classify.ts';
-import { IndexLearner, learnerDefaults } from './catalog/learner.ts';
+import { AptSources } from './apt-sources.ts';
+import { IndexLearner, type LearnerOptions } from './catalog/learner.ts';
 import { LevelCatalog } from './catalog/level-catalog.ts';
 import type { Config, Listen } from './config.ts';
 import type { Digest } from './content/digest.ts';
@@ -29,9 +29,9 @@ import { type Clock, systemClock } from './platform/clock.ts';
 import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
 import type { Log } from './platform/log.ts';
 import { type Random, systemRandom } from './platform/random.ts';
+import { buildReport } from './status/build-report.ts';
 import { Counters } from './status/counters.ts';
 import { StatusPages } from './status/page.ts';
-import { buildReport } from './status/build-report.ts';
 import { FileStore } from './store/file-store.ts';
 import { openStateFolder } from './store/state-folder.ts';
 import type { ObjectReader, Store } from './store/store.ts';
@@ -115,10 +115,20 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
   );
   const owner = new Owner({ fleet, peers, store, flights, swarms, counters });
   if (net.key) await openPeerDoor(platform, config, started, { ...net, owner, names, counters });
-  const delivery = new HerdDelivery({ store, peers, flights, names, upstream, counters, clock, log, book: base.book });
+  const delivery = new HerdDelivery({
+    store,
+    peers,
+    flights,
+    names,
+    upstream,
+    counters,
+    clock,
+    log,
+    book: base.book,
+  });
   const report = () =>
     buildReport(
-      { fleet, store, flights, names, counters, clock },
+      { fleet, store, flights, names, counters, clock, trackers: net.trackers },
       { config, startedAtMs: base.startedAtMs },
     );
   const pages = new StatusPages({ clock, report });
@@ -166,7 +176,7 @@ async function openBase(
       clock,
       log,
     },
-    { ...learnerDefaults, listsFolder: config.aptLists },
+    learnerOptions(config, folder.path),
   );
   started.add(learner);
   const guard = createUpstreamGuard(
@@ -194,7 +204,7 @@ async function openNetwork(
   const self = selfOf(config, base);
   if (config.fleetKeyFile === undefined) {
     const fleet = new SoloFleet(platform, { self });
-    return { key: undefined, fleet, peers: undefined, discovery: undefined };
+    return { key: undefined, fleet, peers: undefined, discovery: undefined, trackers: () => [] };
   }
   const key = await readFleetKey(config.fleetKeyFile);
   const tracker = await embeddedTracker(platform, config, key, started);
@@ -220,7 +230,7 @@ async function openNetwork(
   );
   const discovery = decorate.discovery?.(plainDiscovery) ?? plainDiscovery;
   announceStore(base.store, discovery);
-  return { key, fleet, peers, discovery };
+  return { key, fleet, peers, discovery, trackers: () => fleet.trackers() };
 }
 
 async function embeddedTracker(
@@ -254,6 +264,15 @@ async function openPeerDoor(
   );
   started.add({ close: async () => void (await door.close()) });
   await door.listen(config.peerListen);
+}
+
+function learnerOptions({ aptLists }: Config, folder: string): LearnerOptions {
+  return {
+    scratch: join(folder, 'scratch'),
+    aptHelper: '/usr/lib/apt/apt-helper',
+    quietMs: 60_000,
+    listsFolder: aptLists,
+  };
 }
 
 function selfOf(config: Config, { folder, sources, startedAtMs }: Base): Member {

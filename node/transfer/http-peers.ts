@@ -276,7 +276,10 @@ class HttpPieceStream implements PieceStream {
   }
 
   finish(): void {
-    if (!this.#decoder.atBoundary) return this.fail(failure(this.#peer, 'the stream was cut'));
+    if (!this.#decoder.atBoundary) {
+      this.fail(failure(this.#peer, 'the stream was cut'));
+      return;
+    }
     this.#ended = true;
     this.#wake()?.resolve(undefined);
     this.#close();
