@@ -279,7 +279,7 @@ function selfOf(config: Config, { folder, sources, startedAtMs }: Base): Member 
   return {
     id: folder.id,
     name: config.name,
-    address: config.advertiseAddress ?? '',
+    address: config.advertiseAddress ?? ownAddress(config.peerListen),
     port: config.peerListen.port,
     version,
     protocol: PROTOCOL_VERSION,
@@ -287,6 +287,11 @@ function selfOf(config: Config, { folder, sources, startedAtMs }: Base): Member 
     archives: [...sources.hosts()].sort(),
     epoch: startedAtMs,
   };
+}
+
+/** Listening everywhere, a node does not know how others reach it: the trackers see it. */
+function ownAddress({ host }: Listen): string {
+  return host === '0.0.0.0' || host === '::' ? '' : host;
 }
 
 function vitalsOf({ store, counters }: Base): Vitals {

@@ -47,20 +47,10 @@ export class HerdDelivery implements Delivery {
   }
 
   async get(request: ContentRequest): Promise<Content> {
-    const { counters, book } = this.#deps;
-    counters.add('apt.requests');
-    try {
-      if (request.authorization !== undefined) return await privateContent(this.#deps, request);
-      const listed = await book.lookup(request.url);
-      if (listed) {
-        const content = await this.#listed(request, listed);
-        if (content) return content;
-      }
-      return await this.#volatile(request);
-    } catch (error) {
-      counters.add('apt.errors');
-      throw error;
-    }
+    if (request.authorization !== undefined) return await privateContent(this.#deps, request);
+    const listed = await this.#deps.book.lookup(request.url);
+    const content = listed && (await this.#listed(request, listed));
+    return content ?? (await this.#volatile(request));
   }
 
   /** `undefined`: upstream's file is not the one that the index lists; ask for it by its name. */

@@ -40,6 +40,8 @@ const STREAM_AFTER_MS = 500;
 const PENDING_AFTER_MS = 2_000;
 /** A client of this node waits for its owner's answer at most so long. */
 const ASK_MS = 25_000;
+/** An upstream host that could not be reached is not waited for again so soon. */
+const HOST_DOWN_MS = 10_000;
 const RANKS_ASKED = 2;
 const NAMES_MAX = 5_000;
 
@@ -68,6 +70,7 @@ export class Names {
   readonly #options: NamesOptions;
   readonly #known = new Map<string, Known>();
   readonly #asking = new Map<string, Promise<Named>>();
+  readonly #downUntilMs = new Map<string, number>();
   readonly #revalidating = new Map<string, Promise<Named>>();
 
   constructor(deps: NamesDeps, options: NamesOptions) {
@@ -168,14 +171,19 @@ export class Names {
 
   async #revalidate(url: string): Promise<Named> {
     return await once(this.#revalidating, url, async () => {
+      const { clock } = this.#deps;
       const old = await this.#remembered(url);
       const asked = this.#askUpstream(url, old?.resolution);
       if (!old) return await asked;
+      const { host } = new URL(url);
       const settled = asked.catch((error: unknown) => {
+        this.#downUntilMs.set(host, clock.monotonicMs() + HOST_DOWN_MS);
         this.#deps.log.warn({ url, reason: reasonOf(error) }, 'served stale');
         return undefined;
       });
-      const named = await withDeadline(this.#deps.clock, settled, STALE_AFTER_MS, undefined);
+      const down = (this.#downUntilMs.get(host) ?? 0) > clock.monotonicMs();
+      const patience = down ? 0 : STALE_AFTER_MS;
+      const named = await withDeadline(clock, settled, patience, undefined);
       if (named) return named;
       const stale = { ...old, stale: true };
       this.#remember(url, stale);
