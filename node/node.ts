@@ -19,6 +19,7 @@ import { DhtDiscovery } from './discovery/dht-discovery.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { AptDoor } from './doors/apt-door.ts';
 import { createPeerDoor } from './doors/peer-door.ts';
+import type { Outgoing } from './doors/piece-writer.ts';
 import { Tunnel } from './doors/tunnel.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import { type FleetKey, readFleetKey } from './fleet/fleet-key.ts';
@@ -57,6 +58,7 @@ export interface Decorations {
   upstream?(upstream: Upstream): Upstream;
   peers?(peers: Peers): Peers;
   discovery?(discovery: Discovery): Discovery;
+  outgoing?: Outgoing;
 }
 
 export interface RunningNode {
@@ -114,7 +116,10 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
     { freshnessMs: config.nameFreshness },
   );
   const owner = new Owner({ fleet, peers, store, flights, swarms, counters });
-  if (net.key) await openPeerDoor(platform, config, started, { ...net, owner, names, counters });
+  const { key } = net;
+  const { outgoing } = decorate;
+  const peerParts = { fleet, owner, names, counters, outgoing };
+  if (key) await openPeerDoor(platform, config, started, { ...peerParts, key });
   const delivery = new HerdDelivery({
     store,
     peers,
@@ -131,7 +136,7 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
       { fleet, store, flights, names, counters, clock, trackers: net.trackers },
       { config, startedAtMs: base.startedAtMs },
     );
-  const pages = new StatusPages({ clock, report });
+  const pages = new StatusPages({ report });
   started.add(pages);
   const tunnels = new Tunnel({ guard: base.guard, counters, clock });
   started.add({ close: async () => tunnels.close() });
@@ -254,12 +259,13 @@ async function openPeerDoor(
     readonly owner: Owner;
     readonly names: Names;
     readonly counters: Counters;
+    readonly outgoing: Outgoing | undefined;
   },
 ): Promise<void> {
-  const { key, fleet, owner, names, counters } = parts;
+  const { key, fleet, owner, names, counters, outgoing } = parts;
   const members = () => fleet.members().filter(({ address }) => address !== '');
   const door = createPeerDoor(
-    { owner, names, members, counters, clock, log },
+    { owner, names, members, counters, clock, log, outgoing },
     { tls: pskServerOptions(key.tls) },
   );
   started.add({ close: async () => void (await door.close()) });

@@ -316,6 +316,7 @@ export class Feeder {
         ...(contentType === undefined ? {} : { contentType }),
       });
       await this.#appendBody(response.body, from - response.from, role);
+      if (this.#flight.error?.code === 'CONTENT_MISMATCH') this.#blameUpstream(this.#flight.error);
     } catch (error) {
       await this.#upstreamFailed(error);
     }
@@ -347,6 +348,11 @@ export class Feeder {
     if (error instanceof HerdError && error.code === 'CONTENT_MISMATCH') {
       await this.#flight.fail(error);
     }
+  }
+
+  /** The whole is wrong though every piece was what its source said: upstream gave it so. */
+  #blameUpstream(error: HerdError): void {
+    this.#deps.fleet.blame('upstream', 'corrupt', `${this.#order.url}: ${error.message}`);
   }
 
   // ---- taking bytes from a peer ----

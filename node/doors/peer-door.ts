@@ -7,21 +7,17 @@ import type { Names } from '../delivery/names.ts';
 import { letGo, type Owner, type Supply } from '../delivery/owner.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../limits.ts';
-import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import type { Counters } from '../status/counters.ts';
 import type { Claim, NameQuery, Progress, Want } from '../transfer/peers.ts';
 import { PIECES_TYPE } from '../wire/frames.ts';
 import { createServer, type HttpReply, type HttpServer } from '../wire/http-server.ts';
-import { type PieceRange, writePieces } from './piece-writer.ts';
+import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
 
-interface PeerDoorDeps {
+interface PeerDoorDeps extends WriterDeps {
   readonly owner: Owner;
   readonly names: Names;
   /** All members that this node knows, for peers without a tracker. */
   readonly members: () => readonly Member[];
-  readonly counters: Counters;
-  readonly clock: Clock;
   readonly log: Log;
 }
 

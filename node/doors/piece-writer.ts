@@ -13,10 +13,18 @@ import { encode } from '../wire/frames.ts';
 /** How often a peer hears from us while there is nothing to send. */
 const WAIT_EVERY_MS = 1_000;
 
-interface WriterDeps {
+export interface WriterDeps {
   readonly clock: Clock;
   readonly counters: Counters;
+  /** Every piece on its way out, for faults in tests and the lab. */
+  readonly outgoing?: Outgoing | undefined;
 }
+
+export type Outgoing = (
+  index: number,
+  bytes: Buffer,
+  response: ServerResponse,
+) => Promise<Buffer>;
 
 export interface PieceRange {
   readonly from: number;
@@ -127,7 +135,9 @@ class FrameWriter {
     });
   }
 
-  async piece(index: number, hash: Uint8Array, bytes: Buffer): Promise<void> {
+  async piece(index: number, hash: Uint8Array, piece: Buffer): Promise<void> {
+    const { outgoing } = this.#deps;
+    const bytes = outgoing ? await outgoing(index, piece, this.#response) : piece;
     this.#response.cork();
     this.#response.write(encode.pieceHead(index, hash, bytes.length));
     const flowing = this.#response.write(bytes);

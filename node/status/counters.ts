@@ -31,6 +31,7 @@ export const counterNames = [
   'objects.bad',
   'swarm.handovers',
   'dht.lookups',
+  'dht.announced',
 ] as const;
 
 export type CounterName = (typeof counterNames)[number];
