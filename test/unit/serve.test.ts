@@ -23,6 +23,14 @@ async function run(args: readonly string[], signals: readonly NodeJS.Signals[] =
 
 it.concurrent.each([
   ['a signal closes the service', ['quick'], ['SIGTERM'], 0, 'closed', ''],
+  [
+    'the echo of a signal changes nothing',
+    ['slow', '5000', '5000'],
+    ['SIGINT', 'SIGTERM'],
+    0,
+    '',
+    '',
+  ],
   ['a second signal ends at once', ['hang'], ['SIGINT', 'SIGTERM'], 143, '', ''],
   ['closing too slowly ends after the grace', ['hang', '50'], ['SIGINT'], 1, '', ''],
   ['failing to close is told', ['fail'], ['SIGTERM'], 1, '', 'could not close\n'],
