@@ -134,7 +134,9 @@ export function importLayers(source: Source): Complaint[] {
 /** What a package can do is known to one file; exchanging it changes one file. */
 export function onePackageOneImporter(sources: readonly Source[]): Complaint[] {
   const importers = new Map<string, Set<string>>();
-  for (const source of sources.filter(({ path: file }) => /^(node|tracker)\//.test(file))) {
+  // Declarations of an untyped package name their neighbours, but load nothing.
+  const loading = sources.filter(({ path: file }) => !file.endsWith('.d.ts'));
+  for (const source of loading.filter(({ path: file }) => /^(node|tracker)\//.test(file))) {
     for (const { specifier } of source.imports) {
       if (/^(\.|node:)/.test(specifier)) continue;
       const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');

@@ -73,6 +73,8 @@ it.each([
   ['node/delivery/a.ts', '../store/file-store.ts', 1],
   ['node/delivery/a.ts', '../transfer/undici-upstream.ts', 1],
   ['node/delivery/a.ts', '../doors/apt-door.ts', 1],
+  ['node/delivery/a.ts', '../../tracker/client.ts', 1],
+  ['node/status/a.ts', '../doors/apt-door.ts', 1],
   ['node/store/file-store.ts', './eviction.ts', 0],
   ['node/fleet/tracker-fleet.ts', '../../tracker/client.ts', 0],
   ['node/fleet/tracker-fleet.ts', '../../tracker/server.ts', 1],
