@@ -135,7 +135,7 @@ export const options = {
     shown: '8',
   }),
   allowHost: many(kind.archiveHost, {
-    help: 'upstream host that members may ask this node for though it is not in its apt sources; may be repeated',
+    help: 'further upstream host that members may ask this node for; may be repeated',
     why: "the hosts of the machine's own apt sources and public ones are allowed anyway",
   }),
   advertiseAddress: maybe(kind.ipAddress, {

@@ -21,6 +21,7 @@ import { version } from './version.ts';
 
 // Longer than apt needs for a large piece, shorter than a service manager's patience.
 const graceMs = 10_000;
+const echoMs = 500;
 
 /** What `run` needs of node.ts, which is loaded only then: other verbs answer at once. */
 interface NodeModule {
@@ -117,7 +118,7 @@ async function perform(command: Command): Promise<number> {
     run ? ['aptListen', 'peerListen', 'trackerListen'] : ['trackerListen'],
   );
   const explain = (error: unknown) => explainStartFailure(error, places);
-  return serve({ log, clock: systemClock, start, explain }, { graceMs });
+  return serve({ log, clock: systemClock, start, explain }, { graceMs, echoMs });
 }
 
 /** Mistakes of the person give 2, so that a service manager need not try again; failures give 1. */

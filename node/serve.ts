@@ -19,19 +19,22 @@ export interface ServeDeps {
 export interface ServeOptions {
   /** How long `close` may take after the first signal, in ms. */
   readonly graceMs: number;
+  /** Signals within this time of the first are its echo: npm repeats what a terminal sent. */
+  readonly echoMs: number;
 }
 
 /**
  * Resolves with the exit code when a signal ended the service: 0 when it closed in time, else 1.
- * Start-up failures give 1 and one line. A second signal ends the process at once.
+ * Start-up failures give 1 and one line. A later signal ends the process at once.
  *
  * A rejected promise that nobody handles is logged and the daemon goes on: its own work has
  * unwound, and one poisoned answer must not stop sixty daemons one after the other. An uncaught
  * exception may have broken off anybody's work half-way, so the process ends; the service manager
  * holds the listening socket and starts it anew, and the store distrusts what was open.
  */
-export async function serve(deps: ServeDeps, { graceMs }: ServeOptions): Promise<number> {
+export async function serve(deps: ServeDeps, options: ServeOptions): Promise<number> {
   const { log, clock } = deps;
+  const { graceMs, echoMs } = options;
   process.on('uncaughtException', (error) => {
     log.error({ err: error }, 'uncaught exception, ending');
     process.exit(1);
@@ -39,7 +42,7 @@ export async function serve(deps: ServeDeps, { graceMs }: ServeOptions): Promise
   process.on('unhandledRejection', (error) => {
     log.error({ err: error }, 'unhandled rejection');
   });
-  const signal = firstSignal(log);
+  const signal = firstSignal(log, clock, echoMs);
   const service = await deps.start().catch((error: unknown) => {
     const line = deps.explain(error);
     if (line === undefined) log.error({ err: error }, 'could not start');
@@ -63,15 +66,18 @@ export async function serve(deps: ServeDeps, { graceMs }: ServeOptions): Promise
 
 const numbers = { SIGINT: 2, SIGTERM: 15 } as const;
 
-function firstSignal(log: Log): Promise<void> {
+function firstSignal(log: Log, clock: Clock, echoMs: number): Promise<void> {
   return new Promise((resolve) => {
-    let stopping = false;
+    let firstAtMs: number | undefined;
     for (const name of ['SIGINT', 'SIGTERM'] as const) {
       process.on(name, () => {
-        if (stopping) process.exit(128 + numbers[name]);
-        stopping = true;
-        log.info({ signal: name }, 'ending');
-        resolve();
+        if (firstAtMs === undefined) {
+          firstAtMs = clock.monotonicMs();
+          log.info({ signal: name }, 'ending');
+          resolve();
+        } else if (clock.monotonicMs() - firstAtMs >= echoMs) {
+          process.exit(128 + numbers[name]);
+        }
       });
     }
   });

@@ -23,15 +23,23 @@ export const layers: readonly { of: RegExp; may: readonly RegExp[] }[] = [
     may: [...configuring(), /^node\/(node|fleet\/fleet-key)\.ts$/, own('tracker')],
   },
   { of: /^node\/node\.ts$/, may: [own('node'), own('tracker')] },
+  { of: /^node\/apt-sources\.ts$/, may: knowledge },
   { of: /^node\/content\//, may: [...base, own('node/content')] },
   { of: /^node\/apt\//, may: knowledge },
   { of: wire, may: [...base, wire] },
   { of: /^tracker\//, may: [...base, own('tracker'), wire] },
   { of: anyPort, may: [...knowledge, wire, anyPort, trackerParts] },
-  { of: /^node\/status\//, may: [...base, own('node/status'), anyPort, trackerParts] },
+  {
+    of: /^node\/status\//,
+    may: [...base, own('node/status'), anyPort, own('node/delivery'), /^node\/config\.ts$/],
+  },
   {
     of: /^node\/delivery\//,
-    may: [...knowledge, wire, anyPort, own('node/delivery'), own('node/status')],
+    may: [
+      ...[...knowledge, wire, anyPort, own('node/delivery')],
+      // Types that both sides of a wire share, and what status shows of a flight.
+      ...[/^tracker\/protocol\.ts$/, /^node\/status\/report\.ts$/],
+    ],
   },
   {
     of: /^node\/doors\//,

@@ -22,6 +22,9 @@ it('long functions, but not groups of tests', () => {
   expect(complaints(rules.longFunctions, `export const f = async () => ${body(71)}`)).toBe(1);
   expect(complaints(rules.longFunctions, `describe('a', () => ${body(71)});`)).toBe(0);
   expect(complaints(rules.longFunctions, `it('a', () => ${body(71)});`)).toBe(1);
+  const suite = `export function storeContract() { it('a', () => ${body(71)}); }`;
+  expect(complaints(rules.longFunctions, suite, 'test/contract/store.contract.ts')).toBe(1);
+  expect(complaints(rules.longFunctions, suite)).toBe(2);
 });
 
 it('words of what is left to do', () => {
@@ -70,6 +73,8 @@ it.each([
   ['node/delivery/a.ts', '../store/file-store.ts', 1],
   ['node/delivery/a.ts', '../transfer/undici-upstream.ts', 1],
   ['node/delivery/a.ts', '../doors/apt-door.ts', 1],
+  ['node/delivery/a.ts', '../../tracker/client.ts', 1],
+  ['node/status/a.ts', '../doors/apt-door.ts', 1],
   ['node/store/file-store.ts', './eviction.ts', 0],
   ['node/fleet/tracker-fleet.ts', '../../tracker/client.ts', 0],
   ['node/fleet/tracker-fleet.ts', '../../tracker/server.ts', 1],
@@ -129,7 +134,7 @@ it('hosts and folders of the machine', () => {
 
 it.each([
   ['`npm run tset`', 1],
-  ['`npm test` and npm ci', 0],
+  ['`npm test` and `npm ci`; npm brings it', 0],
   ['    debherd rnu', 1],
   ['`debherd run --stat x`', 1],
   ['`debherd run --state x`, then --other', 0],

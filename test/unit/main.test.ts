@@ -1,0 +1,33 @@
+// The executable itself: exit codes, and which stream a person or a program reads.
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import about from '../../package.json' with { type: 'json' };
+
+const main = path.join(import.meta.dirname, '../../node/main.ts');
+
+/** Through its first line, as a link in a bin folder runs it. */
+function debherd(...args: string[]) {
+  const env = { PATH: path.dirname(process.execPath), HOME: '/nowhere' };
+  const { status, stdout, stderr } = spawnSync(main, args, { env, encoding: 'utf8' });
+  return { status, stdout, stderr };
+}
+
+it('answers', () => {
+  expect(debherd('version')).toEqual({
+    status: 0,
+    stdout: `debherd ${about.version}\n`,
+    stderr: '',
+  });
+  const { status, stdout } = debherd('config', '--json', '--name', 'x');
+  expect([status, JSON.parse(stdout).values.name.value]).toEqual([0, 'x']);
+});
+
+it.each([
+  [['run', '--apt-listen', 'x'], /^debherd: bad value "x" for apt-listen \(--apt-listen\): .*\n$/],
+  [['rum'], /^debherd: unknown verb "rum"; did you mean "run"\?\n$/],
+])('tells %j to mend it in one line and exits with 2', (args, line) => {
+  const { status, stdout, stderr } = debherd(...args);
+  expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+  expect(stderr).toMatch(line);
+});
