@@ -19,7 +19,9 @@ ln -s /usr/local/lib/test-node /opt/witness/node_modules/.bin/node
 cp /mnt/repo/test/fixtures/unit-witness.ts /opt/witness/node/main.ts
 cat > /tmp/site.pp <<'PUPPET'
 class { 'debherd':
-  fleet_key => Sensitive('correct horse battery'), source => '/opt/witness', manage_service => false,
+  fleet_key      => Sensitive('correct horse battery'),
+  source         => '/opt/witness',
+  manage_service => false,
 }
 PUPPET
 puppet apply --modulepath /mnt/repo/deploy/puppet --detailed-exitcodes /tmp/site.pp || [ $? = 2 ]`;
