@@ -30,8 +30,8 @@ cache-max = "20GiB"
 `;
 const SOLO = `class { 'debherd': source => '/opt/debherd', manage_service => false }`;
 
-const TRACES = `ls -d /etc/debherd /usr/share/debherd /usr/bin/debherd /var/lib/debherd ${UNITS}/debherd.* \
-  /etc/apt/apt.conf.d/30debherd 2>/dev/null || :`;
+const TRACES = `ls -d /etc/debherd /usr/share/debherd /usr/bin/debherd /var/lib/debherd \
+  ${UNITS}/debherd.* /etc/apt/apt.conf.d/30debherd 2>/dev/null || :`;
 
 // Puppet takes a machine for one with systemd by the name of process 1.
 const STAND_IN_SYSTEMD = `
