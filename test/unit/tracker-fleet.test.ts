@@ -73,7 +73,7 @@ describe('TrackerFleet', () => {
     const fleets: TrackerFleet[] = [];
     const seen: Promise<{ list: string; view: number }>[] = [];
     for (const n of [1, 2, 3]) {
-      const fleet = await node(n, [url]);
+      const fleet = await node(n, [url], { settleMs: 700, deadlineMs: 10_000 });
       fleets.push(fleet);
       seen.push(fleet.ready().then(() => ({ list: names(fleet), view: fleet.view })));
       // The next one starts when this one has a list already.
