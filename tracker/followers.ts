@@ -27,10 +27,12 @@ export class Followers {
     this.#heartbeat = deps.clock.every(HEARTBEAT_MS, () => this.#send(heartbeat));
   }
 
-  /** Starts `stream` with the full list; changes follow until it is closed. */
+  /**
+   * Starts `stream` with the full list; changes follow until it is closed. A change that is
+   * pending is in the list already and comes once more: passing it on first would spoil the batch,
+   * for every member that joins follows at once.
+   */
   add(stream: Writable): void {
-    // What is pending goes to the others first: the full list already contains it.
-    this.flush();
     stream.write(line(this.#deps.table.fullList()));
     this.#streams.add(stream);
     stream.once('close', () => this.#streams.delete(stream));
@@ -38,21 +40,19 @@ export class Followers {
 
   /** The table changed: everyone is told within `BATCH_MS`. */
   changed(): void {
-    this.#batch ??= this.#deps.clock.after(BATCH_MS, () => this.flush());
-  }
-
-  /** Passes pending changes on now. */
-  flush(): void {
-    this.#batch?.cancel();
-    this.#batch = undefined;
-    const change = this.#deps.table.takeChange();
-    if (change) this.#send(line(change));
+    this.#batch ??= this.#deps.clock.after(BATCH_MS, () => this.#flush());
   }
 
   close(): void {
     this.#batch?.cancel();
     this.#heartbeat.cancel();
     for (const stream of this.#streams) stream.destroy();
+  }
+
+  #flush(): void {
+    this.#batch = undefined;
+    const change = this.#deps.table.takeChange();
+    if (change) this.#send(line(change));
   }
 
   #send(bytes: Buffer): void {

@@ -100,7 +100,7 @@ export class MemberTable {
     return change;
   }
 
-  /** The list as of the last `takeChange`, which must have been passed on before. */
+  /** The list as it is; changes not yet taken are in it, under the view before them. */
   fullList(): MemberChange {
     return this.#change(
       true,

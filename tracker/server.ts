@@ -127,10 +127,7 @@ class TrackerService {
 
   #members(request: HttpRequest, reply: HttpReply): HttpReply | MemberChange {
     const { follow, id } = request.query as { follow?: string; id?: string };
-    if (follow !== '1') {
-      this.#followers.flush();
-      return this.#table.fullList();
-    }
+    if (follow !== '1') return this.#table.fullList();
     reply.hijack();
     reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson' });
     this.#followers.add(reply.raw);

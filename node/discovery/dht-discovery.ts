@@ -21,13 +21,13 @@ export interface DhtDiscoveryDeps {
   readonly random: Random;
   readonly log: Log;
   /** Its members are the nodes of the DHT. */
-  readonly fleet: Pick<Fleet, 'self' | 'members' | 'onChange'>;
+  readonly fleet: Pick<Fleet, 'self' | 'members' | 'blamed' | 'onChange'>;
   /** True while the machine has better things to do. */
   busy?(): boolean;
 }
 
 export interface DhtDiscoveryOptions {
-  /** Where to listen, UDP; the port is `self.port` of the fleet, 0 for any in tests. */
+  /** Where to listen, UDP: an IPv4 address, or '::' for all of them; the port is `self.port`. */
   readonly host: string;
   readonly port: number;
   /** The two subkeys of the fleet key. */
@@ -170,7 +170,7 @@ export class DhtDiscovery implements Discovery {
         this.#follow();
         resolve();
       });
-      this.#dht.listen(port, host);
+      this.#dht.listen(port, host === '::' ? '0.0.0.0' : host);
     });
   }
 
@@ -240,6 +240,7 @@ export class DhtDiscovery implements Discovery {
   #fillTable(): void {
     if (this.#closed) return;
     for (const [hex, { host, port }] of this.#nodes) {
+      if (this.#deps.fleet.blamed(hex)?.fault === 'unreachable') continue;
       const id = Buffer.from(hex, 'hex');
       if (this.#rpc.nodes.get(id) === null) this.#dht.addNode({ id, host, port });
     }

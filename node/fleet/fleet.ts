@@ -19,7 +19,10 @@ export interface Blame {
 
 export interface Fleet {
   readonly self: Member;
-  /** Grows with each change of the list; carried in requests so that a newer view wins. */
+  /**
+   * Grows with the list; carried in requests so that a newer view wins. It is the tracker's own
+   * number (the largest of several trackers'), so that it compares between members.
+   */
   readonly view: number;
   /** True without a fleet key: no peers at all. */
   readonly solo: boolean;

@@ -15,7 +15,6 @@ const suite = {
 export function pskServerOptions(key: Buffer): TlsOptions {
   return {
     ...suite,
-    pskIdentityHint: IDENTITY,
     pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
   };
 }

@@ -73,7 +73,7 @@ describe('TrackerFleet', () => {
     const fleets: TrackerFleet[] = [];
     const seen: Promise<{ list: string; view: number }>[] = [];
     for (const n of [1, 2, 3]) {
-      const fleet = await node(n, [url]);
+      const fleet = await node(n, [url], { settleMs: 700, deadlineMs: 10_000 });
       fleets.push(fleet);
       seen.push(fleet.ready().then(() => ({ list: names(fleet), view: fleet.view })));
       // The next one starts when this one has a list already.
@@ -98,7 +98,9 @@ describe('TrackerFleet', () => {
     await Promise.all([one, two].map((fleet) => until(fleet, () => fleet.members().length === 3)));
     expect(one.trackers()).toEqual([{ url: first.url, connected: true }]);
     await until(three, () => three.members().length === 3);
-    expect(new Set([one.view, two.view, three.view]).size).toBe(1);
+    // A newcomer's first list may have a change before the change has its number.
+    const views = () => [one, two, three].map(({ view }) => view);
+    while (views().some((view) => view !== next.report().view)) await setImmediate();
   });
 
   it('uses two trackers at once, one of them dead', async () => {
