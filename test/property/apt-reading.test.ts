@@ -203,9 +203,8 @@ const stanza = ([path, size, fillers]: [string, number, string[]], at: number) =
       field('SHA256', digestOf(path), '\n '),
       field('Version', '1'),
     )
-    .chain((fields) =>
-      fc.shuffledSubarray([...new Set([...fields, ...fillers])], { minLength: fields.length }),
-    )
+    .map((fields) => [...new Set([...fields, ...fillers])])
+    .chain((lines) => fc.shuffledSubarray(lines, { minLength: lines.length }))
     .map((lines) => `Package: p${at}\nArchitecture: all\n${lines.join('')}`);
 
 const packagesFile = fc
