@@ -6,8 +6,8 @@ export const URL_LENGTH_MAX = 8192;
 
 export interface CanonicalUrl {
   /**
-   * `http(s)://host[:port]/path[?query]`: scheme and host in lower case, no default port, no
-   * fragment, no `.` segments; in the path every character that may stand there unescaped does,
+   * `http(s)://host[:port]/path[?query]`: scheme and host in lower case, no default port, no `.`
+   * segments, no fragment (requests have none: a `#` in one is a character of a file name); in the path every character that may stand there unescaped does,
    * the others as `%XX` in upper case.
    */
   readonly url: string;
@@ -27,7 +27,7 @@ const defaultPorts: Record<string, string> = { http: '80', https: '443' };
 /** Reads an absolute URL; apt's `http://HTTPS///host/path` becomes `https://host/path`. */
 export function canonicalUrl(text: string): CanonicalUrl | BadUrl {
   if (text.length > URL_LENGTH_MAX) return { reason: `the URL is longer than ${URL_LENGTH_MAX}` };
-  const match = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)([^#]*)/.exec(text);
+  const match = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)(.*)$/s.exec(text);
   if (!match) return { reason: 'not an absolute URL' };
   const scheme = match[1]!.toLowerCase();
   if (defaultPorts[scheme] === undefined) {
@@ -55,11 +55,10 @@ export function canonicalParts(
   const at = authority.lastIndexOf('@');
   const host = canonicalHost(authority.slice(at + 1), scheme);
   if (typeof host !== 'string') return host;
-  const [target] = rest.split('#', 1) as [string];
-  const mark = target.indexOf('?');
-  const path = canonicalPath(mark === -1 ? target : target.slice(0, mark));
+  const mark = rest.indexOf('?');
+  const path = canonicalPath(mark === -1 ? rest : rest.slice(0, mark));
   if (typeof path !== 'string') return path;
-  const query = mark === -1 ? '' : canonicalQuery(target.slice(mark));
+  const query = mark === -1 ? '' : canonicalQuery(rest.slice(mark));
   if (typeof query !== 'string') return query;
   const url = `${scheme}://${host}${path}${query}`;
   if (at <= 0) return { url, host };
@@ -138,7 +137,7 @@ function canonicalQuery(query: string): string | BadUrl {
       const char = String.fromCharCode(Number.parseInt(coded.slice(1), 16));
       return /[A-Za-z0-9\-._~]/.test(char) ? char : coded.toUpperCase();
     })
-    .replace(/[\x80-\xff"<>\\^`{|}]/g, escapeChar);
+    .replace(/[\x80-\xff"#<>\\^`{|}]/g, escapeChar);
 }
 
 function basicCredentials(userinfo: string): string | undefined {

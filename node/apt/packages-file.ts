@@ -115,9 +115,7 @@ export class IndexScanner {
     if (end === begin) this.#endStanza();
     if (end === begin || first === HASH) return;
     if (first === SPACE || first === TAB) {
-      if (this.#field === 'checksums-sha256') {
-        this.#checksums.push(buffer.toString('latin1', begin, end));
-      } else if (isBlank(buffer, begin, end)) this.#endStanza();
+      if (this.#field !== undefined) this.#fold(this.#field, buffer.toString('latin1', begin, end));
       return;
     }
     this.#open = true;
@@ -126,6 +124,12 @@ export class IndexScanner {
     const value = buffer.toString('latin1', begin + this.#field.length + 1, end).trim();
     this.#fields[this.#field] = value;
     if (this.#field === 'checksums-sha256') this.#checksums = value === '' ? [] : [value];
+  }
+
+  /** apt takes what follows an empty `Filename:` on the next line as its value. */
+  #fold(field: Field, line: string): void {
+    if (field === 'checksums-sha256') this.#checksums.push(line);
+    else this.#fields[field] = `${this.#fields[field]}\n${line}`.trim();
   }
 
   #endStanza(): void {
@@ -154,7 +158,8 @@ export class IndexScanner {
     const path = cleanPath(filename);
     const digest = sha256?.toLowerCase();
     const bytes = size !== undefined && /^\d+$/.test(size) ? Number(size) : Number.NaN;
-    if (path === undefined || digest === undefined || !isDigest(digest)) this.skipped++;
+    if (path === undefined || path.includes('\n')) this.skipped++;
+    else if (digest === undefined || !isDigest(digest)) this.skipped++;
     else if (!Number.isSafeInteger(bytes)) this.skipped++;
     else this.#found.push({ path, digest, size: bytes });
   }
@@ -168,13 +173,6 @@ export class IndexScanner {
 }
 
 const none: IndexedFile[] = [];
-
-function isBlank(buffer: Buffer, begin: number, end: number): boolean {
-  for (let at = begin; at < end; at++) {
-    if (buffer[at] !== SPACE && buffer[at] !== TAB) return false;
-  }
-  return true;
-}
 
 /** The field of interest whose name and colon stand at `begin`. */
 function fieldAt(buffer: Buffer, begin: number, end: number): Field | undefined {

@@ -43,7 +43,7 @@ export function bucketOf(hash: PathHash, buckets: number): number {
 /** Collects records in any order; `buckets()` gives them sorted. */
 export class DigestTableBuilder {
   readonly #hash = new PathHash();
-  #records = Buffer.allocUnsafe(256 * RECORD_BYTES);
+  #records = ownBuffer(256 * RECORD_BYTES);
   count = 0;
 
   /** Throws RangeError beyond two million files. */
@@ -67,7 +67,9 @@ export class DigestTableBuilder {
     }
     order.sort();
     const buckets = bucketCount(this.count);
-    const sorted = Buffer.allocUnsafe(this.count * RECORD_BYTES);
+    const sorted = ownBuffer(this.count * RECORD_BYTES);
+    const source = new Uint16Array(this.#records.buffer);
+    const target = new Uint16Array(sorted.buffer);
     const starts = new Array<number>(buckets + 1).fill(sorted.length);
     let at = 0;
     let next = 0;
@@ -75,18 +77,24 @@ export class DigestTableBuilder {
       const high = Math.floor(key / RECORDS_MAX);
       const bucket = Math.floor((high / 2 ** 32) * buckets);
       while (next <= bucket) starts[next++] = at;
-      const from = (key - high * RECORDS_MAX) * RECORD_BYTES;
-      this.#records.copy(sorted, at, from, from + RECORD_BYTES);
+      const from = ((key - high * RECORDS_MAX) * RECORD_BYTES) / 2;
+      // A loop over so few is several times faster than Buffer.copy.
+      for (let n = 0; n < RECORD_BYTES / 2; n++) target[at / 2 + n] = source[from + n]!;
       at += RECORD_BYTES;
     }
     return Array.from({ length: buckets }, (_, n) => sorted.subarray(starts[n], starts[n + 1]));
   }
 
   #grow(): void {
-    const larger = Buffer.allocUnsafe(this.#records.length * 2);
+    const larger = ownBuffer(this.#records.length * 2);
     this.#records.copy(larger);
     this.#records = larger;
   }
+}
+
+/** Not out of Node's pool: it begins where its memory does. */
+function ownBuffer(bytes: number): Buffer<ArrayBuffer> {
+  return Buffer.from(new ArrayBuffer(bytes));
 }
 
 /** The entry of a path in its bucket, by binary search. */

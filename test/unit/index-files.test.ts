@@ -22,7 +22,8 @@ const packages = [
   'Package: world',
   'filename: world.deb',
   'SIZE:\t3 ',
-  `sha256:${b.toUpperCase()}`,
+  'Sha256:',
+  ` ${b.toUpperCase()}`,
 ].join('\n');
 const expected = [
   { path: 'pool/h/hello_1%3a2+b_all.deb', digest: a, size: 12 },
@@ -76,6 +77,7 @@ describe('IndexScanner', () => {
     ['a bad size', `Filename: x.deb\nSHA256: ${a}\nSize: -1\n`],
     ['a huge size', `Filename: x.deb\nSHA256: ${a}\nSize: 99999999999999999999\n`],
     ['a path that leads out', `Filename: a/../../x.deb\nSHA256: ${a}\nSize: 1\n`],
+    ['a folded path', `Filename: x\n y\nSHA256: ${a}\nSize: 1\n`],
     ['an absolute path', `Filename: /x.deb\nSHA256: ${a}\nSize: 1\n`],
   ])('counts and skips a stanza with %s', (_, text) => {
     expect(scan(text)).toEqual({ files: [], skipped: 1, stanzas: 1 });

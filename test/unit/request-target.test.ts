@@ -32,7 +32,7 @@ describe('parseRequestTarget', () => {
     ['http://m.example/flat/.', 'http://m.example/flat/'],
     ['http://m.example/.hidden/..x/x..', 'http://m.example/.hidden/..x/x..'],
     ['http://m.example/a//b', 'http://m.example/a//b'],
-    ['http://m.example/x#part', 'http://m.example/x'],
+    ['http://m.example/x#1?y#2', 'http://m.example/x%231?y%232'],
   ];
   it.each(urls)('%s is %s', (target, url) => {
     const host = /\/\/([^/]*)/.exec(url)?.[1];
