@@ -7,7 +7,7 @@ import type { Counters } from '../status/counters.ts';
 import { guardedLookup, type ResolveAll } from '../transfer/guarded-lookup.ts';
 import { failureOf } from '../transfer/upstream-failure.ts';
 import type { UpstreamGuard } from '../transfer/upstream-guard.ts';
-import { isLoopback } from '../transfer/upstream-guard.ts';
+import { isLoopback } from '../wire/addresses.ts';
 
 export interface TunnelDeps {
   readonly guard: UpstreamGuard;

@@ -12,7 +12,7 @@ afterEach(async () => {
 });
 
 async function doorProcess(): Promise<number> {
-  const child = spawn('node', [join(import.meta.dirname, '../support/stub-door.ts')], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, '../support/stub-door.ts')], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   cleanups.push(() => child.kill());

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { createUpstreamGuard, isSpecialAddress } from '../../node/transfer/upstream-guard.ts';
+import { createUpstreamGuard } from '../../node/transfer/upstream-guard.ts';
+import { isSpecialAddress } from '../../node/wire/addresses.ts';
 
 const guard = createUpstreamGuard(
   { archives: () => ['archive.ubuntu.com', '10.0.0.5:8080', 'apt.internal', '[fd00::5]'] },
