@@ -137,7 +137,7 @@ export class FileStore implements Store {
     };
     const store = new FileStore(deps, { ...defaults, ...options }, index.lines);
     const wasClean = index.closedInBoot !== undefined && index.closedInBoot === (await bootId());
-    await store.#load(index.entries, index.removed, wasClean);
+    await store.#load(index.entries, wasClean);
     await store.#loadPartials();
     store.#index.opened();
     await store.#evict(store.#excess());
@@ -237,11 +237,7 @@ export class FileStore implements Store {
 
   // --- starting
 
-  async #load(
-    known: Map<Digest, IndexEntry>,
-    removed: Set<Digest>,
-    wasClean: boolean,
-  ): Promise<void> {
+  async #load(known: Map<Digest, IndexEntry>, wasClean: boolean): Promise<void> {
     const present = new Set(await this.#files.names());
     for (const record of known.values()) {
       if (!present.delete(record.digest)) continue;
@@ -250,12 +246,8 @@ export class FileStore implements Store {
       if (!record.settled && wasClean) this.#old.add(entry);
     }
     if (this.#old.size > 0) this.#settleLater();
-    for (const digest of present) {
-      // The store was killed between the index line and the removal of the file.
-      if (!removed.has(digest)) continue;
-      present.delete(digest);
-      await this.#files.remove(digest, Number.POSITIVE_INFINITY);
-    }
+    // Killed between a rename and its index line, or between an index line and a removal: right
+    // bytes are worth keeping either way.
     const unlisted = Array.from(present);
     for (let at = 0; at < unlisted.length; at += 64) {
       await Promise.all(unlisted.slice(at, at + 64).map((digest) => this.#adoptUnlisted(digest)));
