@@ -293,18 +293,20 @@ describe('a file store under pressure', () => {
 const canMount = process.getuid?.() === 0;
 describe.runIf(canMount)('a file store on a full disk', () => {
   let mounted: string;
+  let full: StoreFolder;
   beforeEach(async () => {
     mounted = await mkdtemp(join(tmpdir(), 'full-'));
     const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mounted]);
     expect(mount.status).toBe(0);
+    full = await storeFolder(join(mounted, 'state'));
   });
   afterEach(async () => {
+    await full.remove();
     expect(spawnSync('umount', [mounted]).status).toBe(0);
     await rm(mounted, { recursive: true });
   });
 
   it('evicts, and only then refuses, without harm to earlier bytes', async () => {
-    const full = await storeFolder(join(mounted, 'state'));
     const store = await full.open();
     for (let size = 1; size <= 7; size++) await put(store, body(1_000_000 + size));
     const large = await store.partial('large');
@@ -321,6 +323,5 @@ describe.runIf(canMount)('a file store on a full disk', () => {
     await large.discard();
     await put(store, body(1_000_000));
     expect(await has(store, body(1_000_000))).toBe(true);
-    await full.remove();
   });
 });
