@@ -1,6 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readdir, rm, truncate, unlink, utimes } from 'node:fs/promises';
+import {
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  truncate,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -110,12 +120,8 @@ describe('a file store that starts again', () => {
     const store = await place.open({ settleMs: 1 });
     const digest = await put(store, body(200_000));
     const index = join(place.folder, 'store.index');
-    const isSettled = async () => {
-      const file = await open(index);
-      const text = await file.readFile('latin1');
-      await file.close();
-      return new RegExp(`^\\+ ${digest} .* S$`, 'm').test(text);
-    };
+    const settled = new RegExp(`^\\+ ${digest} .* S$`, 'm');
+    const isSettled = async () => settled.test(await readFile(index, 'latin1'));
     await expect.poll(isSettled).toBe(true);
     await store.close();
     await forgetCleanEnd();
@@ -171,11 +177,32 @@ describe('a file store that starts again', () => {
     await store.close();
     await flipByte(pathOf(bad), 1);
     const index = await open(join(place.folder, 'store.index'), 'a');
-    await index.write(`- ${digest}\n- ${bad}\n+ torn`);
+    await index.write(`- ${digest}\n+ ${bad} 300001 - 5 S\n- ${bad}\n+ torn`);
     await index.close();
     const again = await place.open();
     expect(await has(again, body(300_000))).toBe(true);
     expect(await again.open(bad)).toBeUndefined();
+  });
+
+  it('knows roughly what was used last, even when it was killed', async () => {
+    let hours = 0;
+    const clock = { ...systemClock, nowMs: () => Date.now() + hours * 3600_000 };
+    const store = await place.open({}, { clock });
+    const [one, two, three] = [
+      await put(store, body(1)),
+      await put(store, body(2)),
+      await put(store, body(3)),
+    ];
+    await (await store.open(two))!.close();
+    hours = 2;
+    for (let time = 0; time < 5; time++) await (await store.open(one))!.close();
+    const index = join(place.folder, 'store.index');
+    await expect.poll(async () => (await readFile(index, 'latin1')).split(one).length).toBe(3);
+    const killed = await readFile(index);
+    await store.close();
+    await writeFile(index, killed);
+    const again = await place.open();
+    expect(Array.from(again.list(), ({ digest }) => digest)).toEqual([two, three, one]);
   });
 
   it('evicts to a smaller budget', async () => {
