@@ -1,6 +1,5 @@
 // The store on disk: objects by digest, partial ones by key, under a byte budget and a floor of
-// free space. What is written is trusted after a crash only once it has certainly reached the
-// disk ("settled"); everything younger is doubtful and is verified before it is served.
+// free space. A removed object's file goes with its last reader.
 import { EventEmitter } from 'node:events';
 import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +7,7 @@ import type { Digest } from '../content/digest.ts';
 import { formatHttpDate, parseHttpDate } from '../content/preconditions.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { MiB } from '../limits.ts';
-import { type Clock, sleep, type Timer } from '../platform/clock.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { type Candidate, victims } from './eviction.ts';
 import { FilePartial, type PartialHost } from './file-partial.ts';
@@ -19,6 +18,7 @@ import { OpenFiles } from './open-files.ts';
 import { partialKeyPattern } from './partial-key.ts';
 import { belowFloor, FreeSpace } from './room.ts';
 import type { ObjectReader, PartialObject, Store, StoredObject, StoreEvents } from './store.ts';
+import { Trust, type TrustedEntry } from './trust.ts';
 
 export interface FileStoreDeps {
   readonly clock: Clock;
@@ -46,18 +46,14 @@ export interface FileStoreOptions {
   readonly verifyAfterMs?: number;
 }
 
-interface Entry extends IndexEntry {
+interface Entry extends TrustedEntry {
   readers: number;
-  /** No longer stored; its file goes with the last reader. */
-  gone: boolean;
-  doubtful: boolean;
   /** Its file was seen whole since the start. */
   seen: boolean;
   /** Opened since the start. */
   used: boolean;
   savedUse: number;
   hashes: Buffer | undefined;
-  checking: { urgent: boolean; readonly done: Promise<boolean> } | undefined;
 }
 
 interface Kept {
@@ -68,7 +64,6 @@ interface Kept {
 const partialMaxAgeSeconds = 24 * 3600;
 const oversizeGraceMs = 60_000;
 const saveUseSeconds = 3600;
-const politePauseMs = 10;
 const fullDiskStep = 16 * MiB;
 
 export class FileStore implements Store {
@@ -87,14 +82,9 @@ export class FileStore implements Store {
   /** Digests whose file is being put in place: their path must not be removed meanwhile. */
   readonly #placing = new Set<Digest>();
   readonly #host: PartialHost;
-  readonly #closing = new AbortController();
-  /** Written in this settle period, and in the one before. */
-  #young = new Set<Entry>();
-  #old = new Set<Entry>();
-  #settleTimer: Timer | undefined;
+  readonly #trust: Trust;
+  #closed = false;
   #oversizeTimer: Timer | undefined;
-  #verifyTimer: Timer | undefined;
-  #background: Promise<void> = Promise.resolve();
   #bytes = 0;
   #oversizeBytes = 0;
 
@@ -113,6 +103,10 @@ export class FileStore implements Store {
       { entries: () => this.#objects.values(), onError },
       { path: join(folder, 'store.index'), lines },
     );
+    const files = this.#files;
+    const index = this.#index;
+    const drop = ({ digest }: TrustedEntry) => this.delete(digest);
+    this.#trust = new Trust({ ...deps, files, index, drop }, options);
     this.#host = {
       files: this.#openFiles,
       makeRoom: (partial, growth) => this.#makeRoom(partial, growth),
@@ -137,11 +131,11 @@ export class FileStore implements Store {
     };
     const store = new FileStore(deps, { ...defaults, ...options }, index.lines);
     const wasClean = index.closedInBoot !== undefined && index.closedInBoot === (await bootId());
-    await store.#load(index.entries, index.removed, wasClean);
+    await store.#load(index.entries, wasClean);
     await store.#loadPartials();
     store.#index.opened();
     await store.#evict(store.#excess());
-    store.#verifyLater();
+    store.#trust.begin(store.#objects.values());
     return store;
   }
 
@@ -181,7 +175,8 @@ export class FileStore implements Store {
     if (entry === undefined) return undefined;
     entry.readers++;
     try {
-      const reader = (await this.#isSound(entry)) ? await this.#reader(entry) : undefined;
+      const isSound = !entry.doubtful || (await this.#trust.verify(entry));
+      const reader = isSound ? await this.#reader(entry) : undefined;
       if (reader === undefined) this.#unpin(entry);
       else this.#touch(entry);
       return reader;
@@ -224,38 +219,27 @@ export class FileStore implements Store {
 
   /** Suspends what is still coming in. */
   async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
-    this.#closing.abort();
-    for (const timer of [this.#settleTimer, this.#oversizeTimer, this.#verifyTimer])
-      timer?.cancel();
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#oversizeTimer?.cancel();
     const open = Array.from(this.#active.values());
     await Promise.all(open.map((partial) => partial?.suspend().catch(() => {})));
-    await this.#background;
+    await this.#trust.close();
     await this.#index.close(await bootId());
     await this.#openFiles.close();
   }
 
   // --- starting
 
-  async #load(
-    known: Map<Digest, IndexEntry>,
-    removed: Set<Digest>,
-    wasClean: boolean,
-  ): Promise<void> {
+  async #load(known: Map<Digest, IndexEntry>, wasClean: boolean): Promise<void> {
     const present = new Set(await this.#files.names());
     for (const record of known.values()) {
       if (!present.delete(record.digest)) continue;
       const entry = this.#add(record);
       entry.doubtful = !record.settled && !wasClean;
-      if (!record.settled && wasClean) this.#old.add(entry);
     }
-    if (this.#old.size > 0) this.#settleLater();
-    for (const digest of present) {
-      // The store was killed between the index line and the removal of the file.
-      if (!removed.has(digest)) continue;
-      present.delete(digest);
-      await this.#files.remove(digest, Number.POSITIVE_INFINITY);
-    }
+    // Killed between a rename and its index line, or between an index line and a removal: right
+    // bytes are worth keeping either way.
     const unlisted = Array.from(present);
     for (let at = 0; at < unlisted.length; at += 64) {
       await Promise.all(unlisted.slice(at, at + 64).map((digest) => this.#adoptUnlisted(digest)));
@@ -316,7 +300,9 @@ export class FileStore implements Store {
     }
     entry.seen = true;
     const hashes = entry.hashes ?? (await this.#files.readHashes(digest, size));
-    if (hashes === undefined) return (await this.#verify(entry)) ? this.#reader(entry) : undefined;
+    if (hashes === undefined) {
+      return (await this.#trust.verify(entry)) ? await this.#reader(entry) : undefined;
+    }
     entry.hashes = hashes;
     return this.#readerOf(entry, hashes, (from, length) => this.#files.read(digest, from, length));
   }
@@ -378,94 +364,6 @@ export class FileStore implements Store {
     this.#index.put(entry);
   }
 
-  // --- doubt
-
-  async #isSound(entry: Entry): Promise<boolean> {
-    return !entry.doubtful || (await this.#verify(entry));
-  }
-
-  /** Reads the object again; removes it when it is wrong. One run, whoever asks. */
-  #verify(entry: Entry, urgent = true): Promise<boolean> {
-    if (entry.checking !== undefined) {
-      entry.checking.urgent ||= urgent;
-      return entry.checking.done;
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
-    const checking = { urgent, done: promise };
-    entry.checking = checking;
-    const pause = async () => {
-      if (this.#closing.signal.aborted) throw new HerdError('SHUTTING_DOWN', 'store is closing');
-      if (!checking.urgent) await sleep(this.#deps.clock, politePauseMs, this.#closing.signal);
-    };
-    this.#check(entry, pause)
-      .finally(() => {
-        entry.checking = undefined;
-      })
-      .then(resolve, reject);
-    return promise;
-  }
-
-  async #check(entry: Entry, pause: () => Promise<void>): Promise<boolean> {
-    const { digest, size } = entry;
-    const hashes = await this.#files.verify(digest, size, pause);
-    if (hashes === undefined) {
-      this.#deps.log.warn({ digest, size }, 'stored object is damaged: removed');
-      await this.#drop(entry);
-      return false;
-    }
-    await this.#files.writeHashes(digest, hashes);
-    entry.doubtful = false;
-    this.#index.put(entry);
-    this.#young.add(entry);
-    this.#settleLater();
-    return true;
-  }
-
-  #verifyLater(): void {
-    const doubtful = Array.from(this.#objects.values()).filter((entry) => entry.doubtful);
-    if (doubtful.length === 0) return;
-    const { clock, log } = this.#deps;
-    log.info({ objects: doubtful.length }, 'unclean end: verifying what was written last');
-    this.#verifyTimer = clock.after(this.#options.verifyAfterMs, () => {
-      this.#inBackground(async () => {
-        for (const entry of doubtful) {
-          if (this.#closing.signal.aborted) return;
-          if (entry.doubtful && !entry.gone) await this.#verify(entry, false).catch(() => {});
-        }
-      });
-    });
-  }
-
-  #settleLater(): void {
-    if (this.#closing.signal.aborted) return;
-    this.#settleTimer ??= this.#deps.clock.after(this.#options.settleMs, () => {
-      this.#settleTimer = undefined;
-      this.#inBackground(() => this.#settle());
-    });
-  }
-
-  /** By now the kernel has written most of it on its own, so this costs little. */
-  async #settle(): Promise<void> {
-    const due = this.#old;
-    this.#old = this.#young;
-    this.#young = new Set();
-    if (this.#old.size > 0) this.#settleLater();
-    for (const entry of due) {
-      if (this.#closing.signal.aborted) return;
-      if (entry.gone) continue;
-      await this.#files.sync(entry.digest, entry.size);
-      entry.settled = true;
-      if (!entry.gone) this.#index.put(entry);
-    }
-  }
-
-  #inBackground(work: () => Promise<void>): void {
-    this.#background = this.#background.then(work).catch((error: unknown) => {
-      if (this.#closing.signal.aborted) return;
-      this.#deps.log.warn({ reason: reasonOf(error) }, 'background work of the store failed');
-    });
-  }
-
   // --- writing
 
   async #place(path: string, object: StoredObject, pieceHashes: Buffer): Promise<string> {
@@ -489,8 +387,7 @@ export class FileStore implements Store {
     });
     entry.seen = true;
     this.#index.put(entry);
-    this.#young.add(entry);
-    this.#settleLater();
+    this.#trust.written(entry);
     if (this.#isOversize(entry)) this.#dropOversizeLater();
     if (known === undefined) this.#events.emit('added', objectOf(entry));
     return this.#files.path(digest);
@@ -573,7 +470,7 @@ export class FileStore implements Store {
   #dropOversizeLater(): void {
     this.#oversizeTimer ??= this.#deps.clock.after(oversizeGraceMs, () => {
       this.#oversizeTimer = undefined;
-      this.#inBackground(() => this.#dropOversize());
+      this.#trust.inBackground(() => this.#dropOversize());
     });
   }
 
@@ -599,14 +496,13 @@ export class FileStore implements Store {
     entry.gone = true;
     this.#objects.delete(entry.digest);
     this.#hot.delete(entry.digest);
-    this.#young.delete(entry);
-    this.#old.delete(entry);
+    this.#trust.forget(entry);
     this.#bytes -= entry.size;
     if (this.#isOversize(entry)) this.#oversizeBytes -= entry.size;
   }
 
   #refuseClosed(): void {
-    if (this.#closing.signal.aborted) throw new HerdError('SHUTTING_DOWN', 'store is closed');
+    if (this.#closed) throw new HerdError('SHUTTING_DOWN', 'store is closed');
   }
 
   #nowSeconds(): number {

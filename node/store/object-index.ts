@@ -23,7 +23,6 @@ export interface IndexEntry {
 export interface LoadedIndex {
   /** In the order of last use. */
   readonly entries: Map<Digest, IndexEntry>;
-  readonly removed: Set<Digest>;
   /** Lines in the file. */
   readonly lines: number;
   /** The boot in which the last run ended cleanly; undefined when it did not. */
@@ -33,7 +32,6 @@ export interface LoadedIndex {
 export async function loadIndex(path: string): Promise<LoadedIndex> {
   const bytes = await readFile(path).catch(() => Buffer.alloc(0));
   const entries = new Map<Digest, IndexEntry>();
-  const removed = new Set<Digest>();
   let lines = 0;
   let closedInBoot: string | undefined;
   for (let at = 0; at < bytes.length; ) {
@@ -49,21 +47,17 @@ export async function loadIndex(path: string): Promise<LoadedIndex> {
       continue;
     }
     closedInBoot = undefined;
-    applyLine(line, entries, removed);
+    applyLine(line, entries);
   }
-  return { entries, removed, lines, closedInBoot };
+  return { entries, lines, closedInBoot };
 }
 
-function applyLine(line: string, entries: Map<Digest, IndexEntry>, removed: Set<Digest>): void {
+function applyLine(line: string, entries: Map<Digest, IndexEntry>): void {
   const [verb, digest = '', size = '', modified = '', lastUsed = '', state] = line.split(' ');
   if (!isDigest(digest)) return;
-  if (verb === '-') {
-    entries.delete(digest);
-    removed.add(digest);
-  }
+  if (verb === '-') entries.delete(digest);
   if (verb !== '+' || !/^\d+$/.test(size) || !/^\d+$/.test(lastUsed)) return;
   if (!/^(?:-?\d+|-)$/.test(modified) || (state !== 'S' && state !== 'W')) return;
-  removed.delete(digest);
   entries.delete(digest);
   entries.set(digest, {
     digest,

@@ -88,9 +88,10 @@ async function release(lock: Server, path: string): Promise<void> {
 
 function failure(path: string, error: unknown): HerdError {
   if (error instanceof HerdError) return error;
+  const reason = reasonOf(error);
   return new HerdError(
     'INTERNAL',
-    `state folder ${path} is not writable: ${reasonOf(error)}; give it to this user or choose another --state`,
+    `state folder ${path} is not writable: ${reason}; give it to this user or choose another --state`,
     { cause: error },
   );
 }

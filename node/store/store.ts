@@ -11,7 +11,10 @@ export interface StoredObject {
 
 /** An object opened for reading; what is open stays readable even when it is evicted meanwhile. */
 export interface ObjectReader extends StoredObject {
-  /** SHA-256 of each piece (limits.PIECE_BYTES), 32 bytes each, as computed when it came in. */
+  /**
+   * SHA-256 of each piece (limits.PIECE_BYTES), 32 bytes each, as computed when it came in. The
+   * store does not compare them: whoever passes bytes on does, and deletes an object that rotted.
+   */
   readonly pieceHashes: Buffer;
   /** Exactly `length` bytes from `offset`; throws when the object is shorter or unreadable. */
   read(offset: number, length: number): Promise<Buffer>;
@@ -27,7 +30,8 @@ export interface PartialObject {
   read(offset: number, length: number): Promise<Buffer>;
   /**
    * Makes the whole bytes a stored object under `digest`. The caller has verified them.
-   * `pieceHashes` as in ObjectReader. The partial cannot be written afterwards.
+   * `pieceHashes` as in ObjectReader. The partial cannot be written afterwards;
+   * `read` goes on working while the object is stored.
    */
   commit(object: StoredObject, pieceHashes: Buffer): Promise<void>;
   /** Closes; the bytes stay for a later `partial` of the same key (also after a restart). */

@@ -1,11 +1,22 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readdir, rm, truncate, unlink, utimes } from 'node:fs/promises';
+import {
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  truncate,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Digest, digestOf, sha256 } from '../../node/content/digest.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
+import { type Clock, systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
 import type { Store } from '../../node/store/store.ts';
 import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
@@ -61,7 +72,9 @@ describe('a file store that starts again', () => {
     expect(order).toEqual([digests[1], digests[2], digests[0]]);
     expect(again.stat(digests[0]!)).toHaveProperty('lastModified', 'Tue, 01 Jul 2025 10:00:00 GMT');
     expect(await has(again, body(300_000))).toBe(true);
+    expect(again.partialBytes).toBe(5000);
     expect((await again.partial('half')).bytes).toBe(5000);
+    expect(again.partialBytes).toBe(5000);
     await expect(store.open(digests[0]!)).rejects.toThrow('store is closed');
   });
 
@@ -107,12 +120,8 @@ describe('a file store that starts again', () => {
     const store = await place.open({ settleMs: 1 });
     const digest = await put(store, body(200_000));
     const index = join(place.folder, 'store.index');
-    const isSettled = async () => {
-      const file = await open(index);
-      const text = await file.readFile('latin1');
-      await file.close();
-      return new RegExp(`^\\+ ${digest} .* S$`, 'm').test(text);
-    };
+    const settled = new RegExp(`^\\+ ${digest} .* S$`, 'm');
+    const isSettled = async () => settled.test(await readFile(index, 'latin1'));
     await expect.poll(isSettled).toBe(true);
     await store.close();
     await forgetCleanEnd();
@@ -161,6 +170,41 @@ describe('a file store that starts again', () => {
     expect(await readdir(join(place.folder, 'partial'))).toEqual(['new']);
   });
 
+  it('keeps what a crash left without an index line, if it is right', async () => {
+    const store = await place.open();
+    const digest = await put(store, body(300_000));
+    const bad = await put(store, body(300_001));
+    await store.close();
+    await flipByte(pathOf(bad), 1);
+    const index = await open(join(place.folder, 'store.index'), 'a');
+    await index.write(`- ${digest}\n+ ${bad} 300001 - 5 S\n- ${bad}\n+ torn`);
+    await index.close();
+    const again = await place.open();
+    expect(await has(again, body(300_000))).toBe(true);
+    expect(await again.open(bad)).toBeUndefined();
+  });
+
+  it('knows roughly what was used last, even when it was killed', async () => {
+    let hours = 0;
+    const clock = { ...systemClock, nowMs: () => Date.now() + hours * 3600_000 };
+    const store = await place.open({}, { clock });
+    const [one, two, three] = [
+      await put(store, body(1)),
+      await put(store, body(2)),
+      await put(store, body(3)),
+    ];
+    await (await store.open(two))!.close();
+    hours = 2;
+    for (let time = 0; time < 5; time++) await (await store.open(one))!.close();
+    const index = join(place.folder, 'store.index');
+    await expect.poll(async () => (await readFile(index, 'latin1')).split(one).length).toBe(3);
+    const killed = await readFile(index);
+    await store.close();
+    await writeFile(index, killed);
+    const again = await place.open();
+    expect(Array.from(again.list(), ({ digest }) => digest)).toEqual([two, three, one]);
+  });
+
   it('evicts to a smaller budget', async () => {
     const store = await place.open();
     for (const size of [300, 301, 302]) await put(store, body(size));
@@ -175,8 +219,59 @@ describe('a file store under pressure', () => {
     const digest = await put(store, body(200_000));
     expect(await has(store, body(200_000))).toBe(true);
     expect(await has(store, body(200_000))).toBe(true);
-    await unlink(pathOf(digest));
+    await truncate(pathOf(digest), 0);
     expect(await has(store, body(200_000))).toBe(true);
+  });
+
+  it('keeps what is larger than the budget for a minute, and its readers longer', async () => {
+    const timers: { at: number; fn: () => void }[] = [];
+    const clock: Clock = {
+      ...systemClock,
+      after: (at, fn) => {
+        timers.push({ at, fn });
+        return { cancel() {} };
+      },
+    };
+    const minutePasses = () =>
+      timers
+        .filter(({ at }) => at === 60_000)
+        .at(-1)!
+        .fn();
+    const store = await place.open({ maxBytes: 1000 }, { clock });
+    const large = await put(store, body(5000));
+    for (const size of [600, 601]) await put(store, body(size));
+    expect(Array.from(store.list(), ({ size }) => size)).toEqual([5000, 601]);
+    const reader = (await store.open(large))!;
+    minutePasses();
+    await expect.poll(() => timers.filter(({ at }) => at === 60_000).length).toBe(2);
+    expect(store.stat(large)).toBeDefined();
+    await reader.close();
+    minutePasses();
+    await expect.poll(() => store.stat(large)).toBeUndefined();
+    expect(store.bytes).toBe(601);
+  });
+
+  it('reads a partial object while it moves to its place, with one descriptor', async () => {
+    const store = await place.open({ openFiles: 1, hotBytes: 0 });
+    const other = (await store.open(await put(store, body(1000))))!;
+    const bytes = body(500_000);
+    const partial = await store.partial('k');
+    await partial.append(bytes);
+    let moving = true;
+    const object = { digest: digestOf(bytes), size: bytes.length };
+    const committed = partial.commit(object, hashesOf(bytes)).finally(() => {
+      moving = false;
+    });
+    const reads: Promise<Buffer>[] = [];
+    while (moving) {
+      reads.push(partial.read(1000, 10), other.read(0, 10));
+      await new Promise(setImmediate);
+    }
+    await committed;
+    const wanted = bytes.subarray(1000, 1010);
+    for (let at = 0; at < reads.length; at += 2) expect(await reads[at]).toEqual(wanted);
+    await Promise.all(reads);
+    await other.close();
   });
 
   it('loses nothing it said it had when it is killed', { timeout: 30_000 }, async () => {
@@ -225,18 +320,20 @@ describe('a file store under pressure', () => {
 const canMount = process.getuid?.() === 0;
 describe.runIf(canMount)('a file store on a full disk', () => {
   let mounted: string;
+  let full: StoreFolder;
   beforeEach(async () => {
     mounted = await mkdtemp(join(tmpdir(), 'full-'));
     const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mounted]);
     expect(mount.status).toBe(0);
+    full = await storeFolder(join(mounted, 'state'));
   });
   afterEach(async () => {
+    await full.remove();
     expect(spawnSync('umount', [mounted]).status).toBe(0);
     await rm(mounted, { recursive: true });
   });
 
   it('evicts, and only then refuses, without harm to earlier bytes', async () => {
-    const full = await storeFolder(join(mounted, 'state'));
     const store = await full.open();
     for (let size = 1; size <= 7; size++) await put(store, body(1_000_000 + size));
     const large = await store.partial('large');
@@ -253,6 +350,5 @@ describe.runIf(canMount)('a file store on a full disk', () => {
     await large.discard();
     await put(store, body(1_000_000));
     expect(await has(store, body(1_000_000))).toBe(true);
-    await full.remove();
   });
 });

@@ -33,8 +33,8 @@ it('makes the folder and keeps its id', async () => {
 it('belongs to one at a time, by whatever name', async () => {
   const path = join(parent, 'state');
   const first = await open(path);
-  await symlink(path, join(parent, 'alias'));
-  for (const name of [path, join(parent, 'alias')]) {
+  await symlink(path, join(parent, 'another-name'));
+  for (const name of [path, join(parent, 'another-name')]) {
     await expect(open(name)).rejects.toThrow(
       `state folder ${name} is in use by another debherd (process ${process.pid})`,
     );
