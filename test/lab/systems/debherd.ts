@@ -54,7 +54,10 @@ class Fleet implements FleetHandle, RunningSystem {
       logFile: join(this.#dir, 'tracker.log'),
     });
     say(`starting ${nodes.length} daemons`);
-    await inBatches(nodes, 6, (node) => this.#startNode(node));
+    const [first, ...others] = nodes;
+    if (first) await this.#startNode(first);
+    await this.#wishes.seed?.();
+    await inBatches(others, 6, (node) => this.#startNode(node));
     say('waiting until each daemon knows all members');
     await inBatches(nodes, 4, (node) => this.#knowsAll(node));
     return this;
