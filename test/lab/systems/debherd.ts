@@ -125,6 +125,10 @@ class Fleet implements FleetHandle, RunningSystem {
       ...['--state', state],
       ...['--tracker', `https://${this.#run.server.address}:${trackerPort}`],
       ...['--fleet-key-file', keyFile],
+      ...['--name', node.host.name],
+      ...['--apt-sources', node.apt.sourcesDir],
+      ...['--apt-lists', node.apt.listsDir],
+      ...['--apt-archives', node.apt.archivesDir],
     ];
     if (!this.#wishes.heldSockets) return command;
     return ['perl', socketHolder, '127.0.0.1', '3142', ...command];
