@@ -1,6 +1,6 @@
 // npm run herd: many machines, one moment, several systems, in the same run on the same links.
 import { readdirSync, rmSync } from 'node:fs';
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildLabArchive } from './archives.ts';
@@ -81,6 +81,8 @@ async function runAll(
   const parent = resolve(options.work ?? tmpdir());
   await mkdir(parent, { recursive: true });
   const work = await mkdtemp(join(parent, `${workPrefix}${process.pid}-`));
+  // squid and apt's methods may run as other users.
+  await chmod(work, 0o755);
   if (options.keep) say(`state and logs are in ${work}`);
   else openDirs.add(work);
   say('building the archive');

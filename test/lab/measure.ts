@@ -1,4 +1,6 @@
 // Figures of one run, and of several runs of one system.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { LinkCount } from './netns.ts';
 import type { LabNode, LabRun, RunningSystem } from './run.ts';
 
@@ -17,8 +19,12 @@ export interface Result {
   readonly slowest: number | null;
   /** Seconds of each machine that finished, ascending. */
   readonly finished: readonly number[];
+  /** What the first failing apts said, one line each. */
+  readonly failures: readonly string[];
   readonly upstreamBytes: number;
   readonly upstreamRequests: number;
+  /** On the upstream host's link, headers and repetitions included: a check on upstreamBytes. */
+  readonly upstreamWireBytes: number;
   readonly uniqueBytes: number;
   readonly uniqueNames: number;
   /** upstreamBytes over uniqueBytes; null when nothing was asked. */
@@ -55,7 +61,7 @@ export async function measure(seen: Observation): Promise<Result> {
   const timed = run.nodes.filter((node) => node.timed && !node.dead);
   const upstream = await run.upstream.count();
   const finished = timed
-    .filter((node) => succeeded(node, seen.work))
+    .filter((node) => !node.aside && succeeded(node, seen.work))
     .map((node) => (node.finishedMs ?? 0) / 1000)
     .sort((a, b) => a - b);
   const complete = finished.length > 0;
@@ -77,8 +83,10 @@ export async function measure(seen: Observation): Promise<Result> {
     median: complete ? (finished[Math.floor((finished.length - 1) / 2)] ?? null) : null,
     slowest: makespan,
     finished,
+    failures: await complaints(timed, seen.work),
     upstreamBytes: upstream.bytes,
     upstreamRequests: upstream.requests,
+    upstreamWireBytes: delta(seen, 'upstream'),
     uniqueBytes: upstream.uniqueBytes,
     uniqueNames: upstream.uniqueNames,
     wanAmplification: upstream.uniqueBytes > 0 ? upstream.bytes / upstream.uniqueBytes : null,
@@ -104,6 +112,19 @@ export function limitSeconds(
 export function succeeded(node: LabNode, work: Observation['work']): boolean {
   if (work !== 'install' && node.update !== 0) return false;
   return work === 'update' || node.install === 0;
+}
+
+async function complaints(nodes: readonly LabNode[], work: Observation['work']): Promise<string[]> {
+  const failed = nodes.filter((node) => !succeeded(node, work)).slice(0, 10);
+  return Promise.all(
+    failed.map(async (node) => {
+      const step = work !== 'install' && node.update !== 0 ? 'update' : 'install';
+      const log = join(node.apt.dir, 'log', `${step}.log`);
+      const text = await readFile(log, 'utf8').catch(() => '');
+      const words = /^(E|W|Err).*(\n {2}.*)?/m.exec(text)?.[0] ?? 'it did not end in time';
+      return `${node.host.name} ${step}: ${words.replace(/\s+/g, ' ')}`;
+    }),
+  );
 }
 
 function delta({ before, after }: Observation, name: string): number {

@@ -6,6 +6,7 @@ import type { System } from './run.ts';
 /** Program → the package that has it. */
 const tools: Readonly<Record<string, string>> = {
   ip: 'iproute2',
+  ss: 'iproute2',
   tc: 'iproute2',
   nsenter: 'util-linux',
   curl: 'curl',

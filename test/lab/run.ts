@@ -16,6 +16,8 @@ export interface LabNode {
   timed: boolean;
   /** Killed by the scenario: its apt does not count. */
   dead: boolean;
+  /** Made slow by the scenario: its failures count, its time does not. */
+  aside: boolean;
   client: LabProcess | undefined;
   /** Exit codes; undefined: not reached. */
   update: number | undefined;
@@ -67,6 +69,11 @@ export interface System {
 export interface Wishes {
   /** Node that runs an entry point which spoils the bytes it passes on. */
   readonly corruptNode?: number;
+  /**
+   * Runs when the first node is served and, if possible, before others are: what it gets is then
+   * nowhere else. A system that does not call it is seeded after its start.
+   */
+  readonly seed?: () => Promise<void>;
   /** Something like a service manager holds the listening sockets and starts what ended. */
   readonly heldSockets?: boolean;
 }
@@ -92,7 +99,9 @@ export interface Scenario {
   readonly archive: 'package' | 'object' | 'indexes';
   /** Update and install, only one of them. */
   readonly work: 'update+install' | 'update' | 'install';
-  readonly wishes?: Wishes;
+  readonly wishes?: Omit<Wishes, 'seed'>;
+  /** Gives the first node, or a cache server, what the others will want. */
+  seed?(run: LabRun): Promise<void>;
   /** Before the clock starts. */
   prepare?(run: LabRun, system: RunningSystem): Promise<void>;
   /** Milliseconds after the common start; default 0. */

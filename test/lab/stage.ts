@@ -35,7 +35,7 @@ export async function perform(plan: Plan, openNets: Set<Net>): Promise<Result> {
   try {
     run = await setStage(plan, net);
     await run.upstream.start();
-    system = await plan.system.start(run, plan.scenario.wishes ?? {});
+    system = await startSystem(plan, run);
     return await play(plan, run, system);
   } finally {
     await system?.stop();
@@ -44,6 +44,17 @@ export async function perform(plan: Plan, openNets: Set<Net>): Promise<Result> {
     openNets.delete(net);
     if (!plan.options.keep) await rm(plan.dir, { recursive: true, force: true });
   }
+}
+
+async function startSystem(plan: Plan, run: LabRun): Promise<RunningSystem> {
+  let seeded: Promise<void> | undefined;
+  const seed = () => {
+    seeded ??= plan.scenario.seed?.(run) ?? Promise.resolve();
+    return seeded;
+  };
+  const system = await plan.system.start(run, { ...plan.scenario.wishes, seed });
+  await seed();
+  return system;
 }
 
 async function setStage(plan: Plan, net: Net): Promise<LabRun> {
@@ -80,6 +91,7 @@ async function setStage(plan: Plan, net: Net): Promise<LabRun> {
 const untouched = {
   timed: true,
   dead: false,
+  aside: false,
   client: undefined,
   update: undefined,
   install: undefined,
@@ -112,6 +124,8 @@ async function play(plan: Plan, run: LabRun, system: RunningSystem): Promise<Res
     await disturbed;
   }
   run.say(`ended after ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+  const after = await run.net.counts();
+  await run.upstream.settle();
   const result = await measure({
     run,
     system,
@@ -120,9 +134,10 @@ async function play(plan: Plan, run: LabRun, system: RunningSystem): Promise<Res
     round: plan.round,
     work: scenario.work,
     before,
-    after: await run.net.counts(),
+    after,
     cpuBefore,
   });
+  for (const line of result.failures) run.say(line);
   await checkBytes(run, scenario);
   return result;
 }

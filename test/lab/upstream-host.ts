@@ -1,6 +1,7 @@
 // The archive behind the WAN link: nginx serving files, its access log read as the count.
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host, LabProcess } from './host.ts';
 import { waitFor } from './wait.ts';
 
@@ -23,6 +24,7 @@ export class UpstreamHost {
   readonly #dir: string;
   #process: LabProcess | undefined;
   #skip = 0;
+  #unsent = 0;
 
   constructor(host: Host, root: string, dir: string) {
     this.host = host;
@@ -48,6 +50,18 @@ export class UpstreamHost {
   /** Forgets what was asked so far. */
   async resetCount(): Promise<void> {
     this.#skip = (await this.#logText()).length;
+    this.#unsent = 0;
+  }
+
+  /** Ends what is still under way, so that the log holds all bytes: nginx writes at the end. */
+  async settle(): Promise<void> {
+    const queues = await this.host.run(['ss', '--tcp', '--no-header', 'sport', '=', ':80']);
+    for (const line of queues.stdout.toString().split('\n')) {
+      // State, receive queue, send queue: nginx has counted the latter, but nobody has got it.
+      this.#unsent += Number(line.split(/\s+/)[2] ?? 0);
+    }
+    await this.host.run(['ss', '--kill', '--tcp', '--no-header', 'sport', '=', ':80']);
+    await sleep(300);
   }
 
   async count(): Promise<UpstreamCount> {
@@ -62,6 +76,7 @@ export class UpstreamHost {
         names.add(decodeURIComponent(path ?? ''));
       } else if (status !== '304') count.refusals++;
     }
+    count.bytes -= this.#unsent;
     count.uniqueNames = names.size;
     for (const name of names) {
       count.uniqueBytes += await stat(join(this.#root, name)).then(
@@ -101,7 +116,7 @@ http {
   sendfile on;
   keepalive_timeout 75;
   keepalive_requests 100000;
-  server { listen 80 backlog=4096; root ${root}; }
+  server { listen 80 backlog=4096 sndbuf=128k; root ${root}; }
 }
 `;
 }

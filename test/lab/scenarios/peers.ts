@@ -8,6 +8,7 @@ export const slowPeer: Scenario = {
   async prepare(run) {
     const [slow] = run.nodes;
     if (!slow) return;
+    slow.aside = true;
     await run.net.setRate(slow.host.name, run.options.lan / 10);
     run.say(`${slow.host.name} has a tenth of the rate`);
   },

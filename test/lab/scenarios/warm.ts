@@ -5,7 +5,7 @@ export const warm: Scenario = {
   name: 'warm',
   archive: 'object',
   work: 'install',
-  async prepare(run) {
+  async seed(run) {
     const [holder] = run.nodes;
     if (!holder) return;
     run.say('the holder gets the object');
@@ -17,6 +17,8 @@ export const warm: Scenario = {
       const result = await holder.host.run(command, seconds * 1000);
       if (result.code !== 0) throw new Error(`the holder's apt failed: ${result.stderr}`);
     }
+  },
+  async prepare(run) {
     run.say('everyone updates');
     for (const node of run.nodes.slice(1)) {
       const env = `APT_CONFIG=${node.apt.configFile}`;

@@ -54,7 +54,10 @@ class Fleet implements FleetHandle, RunningSystem {
       logFile: join(this.#dir, 'tracker.log'),
     });
     say(`starting ${nodes.length} daemons`);
-    await inBatches(nodes, 6, (node) => this.#startNode(node));
+    const [first, ...others] = nodes;
+    if (first) await this.#startNode(first);
+    await this.#wishes.seed?.();
+    await inBatches(others, 6, (node) => this.#startNode(node));
     say('waiting until each daemon knows all members');
     await inBatches(nodes, 4, (node) => this.#knowsAll(node));
     return this;
@@ -122,6 +125,10 @@ class Fleet implements FleetHandle, RunningSystem {
       ...['--state', state],
       ...['--tracker', `https://${this.#run.server.address}:${trackerPort}`],
       ...['--fleet-key-file', keyFile],
+      ...['--name', node.host.name],
+      ...['--apt-sources', node.apt.sourcesDir],
+      ...['--apt-lists', node.apt.listsDir],
+      ...['--apt-archives', node.apt.archivesDir],
     ];
     if (!this.#wishes.heldSockets) return command;
     return ['perl', socketHolder, '127.0.0.1', '3142', ...command];
