@@ -11,7 +11,7 @@ import { LevelCatalog } from './catalog/level-catalog.ts';
 import type { Config, Listen } from './config.ts';
 import type { Digest } from './content/digest.ts';
 import { Flights } from './delivery/flights.ts';
-import { HerdDelivery, type NameBook } from './delivery/herd-delivery.ts';
+import { type Borrower, HerdDelivery, type NameBook } from './delivery/herd-delivery.ts';
 import { Names } from './delivery/names.ts';
 import { Owner } from './delivery/owner.ts';
 import { Swarms } from './delivery/swarm.ts';
@@ -32,7 +32,8 @@ import type { Log } from './platform/log.ts';
 import { type Random, systemRandom } from './platform/random.ts';
 import { buildReport } from './status/build-report.ts';
 import { Counters } from './status/counters.ts';
-import { StatusPages } from './status/page.ts';
+import { StatusPage } from './status/page.ts';
+import { BorrowingStore } from './store/borrowed.ts';
 import { FileStore } from './store/file-store.ts';
 import { openStateFolder } from './store/state-folder.ts';
 import type { ObjectReader, Store } from './store/store.ts';
@@ -115,7 +116,7 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
     { fleet, peers, upstream, catalog: base.catalog, flights, counters, clock, log },
     { freshnessMs: config.nameFreshness },
   );
-  const owner = new Owner({ fleet, peers, store, flights, swarms, counters });
+  const owner = new Owner({ fleet, peers, store, flights, names, swarms, counters });
   const { key } = net;
   const { outgoing } = decorate;
   const peerParts = { fleet, owner, names, counters, outgoing };
@@ -130,14 +131,15 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
     clock,
     log,
     book: base.book,
+    borrow: base.borrow,
   });
   const report = () =>
     buildReport(
       { fleet, store, flights, names, counters, clock, trackers: net.trackers },
       { config, startedAtMs: base.startedAtMs },
     );
-  const pages = new StatusPages({ report });
-  started.add(pages);
+  const pages = new StatusPage({ clock, report });
+  started.add({ close: async () => pages.close() });
   const tunnels = new Tunnel({ guard: base.guard, counters, clock });
   started.add({ close: async () => tunnels.close() });
   const aptDoor = new AptDoor(
@@ -171,7 +173,8 @@ async function openBase(
       minFreeBytes: config.minFree,
     }),
   );
-  const store = decorate.store?.(fileStore) ?? fileStore;
+  const borrowing = new BorrowingStore({ store: fileStore, log }, { archives: config.aptArchives });
+  const store = decorate.store?.(borrowing) ?? borrowing;
   const catalog = started.add(await LevelCatalog.open(join(folder.path, 'catalog')));
   const learner = await IndexLearner.open(
     {
@@ -194,8 +197,9 @@ async function openBase(
   );
   const upstream = decorate.upstream?.(started.add(plain)) ?? plain;
   const book = bookOf(learner);
+  const borrow = borrowerOf(borrowing);
   const counters = new Counters();
-  return { startedAtMs, folder, sources, store, catalog, guard, upstream, book, counters };
+  return { startedAtMs, folder, sources, store, catalog, guard, upstream, book, borrow, counters };
 }
 
 /** The other machines, with a fleet key; nobody without. */
@@ -230,8 +234,9 @@ async function openNetwork(
   );
   started.add(fleet);
   const { host, port } = config.peerListen;
+  const announced = () => base.counters.add('dht.announced');
   const plainDiscovery = started.add(
-    await DhtDiscovery.open({ ...platform, fleet }, { host, port, key }),
+    await DhtDiscovery.open({ ...platform, fleet, announced }, { host, port, key }),
   );
   const discovery = decorate.discovery?.(plainDiscovery) ?? plainDiscovery;
   announceStore(base.store, discovery);
@@ -326,6 +331,14 @@ function bookOf(learner: IndexLearner): NameBook {
       return { digest: named.hash };
     },
     noteObject: (url, digest, size) => void learner.noteObject(url, digest, size),
+  };
+}
+
+function borrowerOf(store: BorrowingStore): Borrower {
+  return async (url, { digest, size }) => {
+    if (size === undefined || !url.endsWith('.deb')) return false;
+    const name = decodeURIComponent(url.slice(url.lastIndexOf('/') + 1));
+    return await store.adoptPoolFile(digest, name, size);
   };
 }
 

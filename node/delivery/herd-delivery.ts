@@ -23,7 +23,11 @@ export interface NameBook {
   noteObject(url: string, digest: Digest, size: number): void;
 }
 
+/** Takes what apt keeps of a package into the store, without a copy; false when apt has none. */
+export type Borrower = (url: string, entry: { digest: Digest; size?: number }) => Promise<boolean>;
+
 interface HerdDeliveryDeps {
+  readonly borrow: Borrower;
   readonly peers: Peers | undefined;
   readonly store: Store;
   readonly book: NameBook;
@@ -120,8 +124,10 @@ export class HerdDelivery implements Delivery {
     hints: readonly PeerAddress[],
     extra: Partial<Content>,
   ): Promise<Content> {
-    const { store, flights, book } = this.#deps;
-    const stored = await store.open(entry.digest);
+    const { store, flights, book, borrow } = this.#deps;
+    const stored =
+      (await store.open(entry.digest)) ??
+      ((await borrow(url, entry)) ? await store.open(entry.digest) : undefined);
     if (stored) {
       book.noteObject(url, stored.digest, stored.size);
       return this.#fromStore(stored, extra);

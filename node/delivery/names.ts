@@ -10,7 +10,7 @@ import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
 import type { VolatileReport } from '../status/report.ts';
-import type { NameAnswer, Peers } from '../transfer/peers.ts';
+import type { ClaimedName, NameAnswer, Peers } from '../transfer/peers.ts';
 import type { Upstream, UpstreamResponse } from '../transfer/upstream.ts';
 import { PieceAssembler } from './assembler.ts';
 import type { Flight } from './flight.ts';
@@ -98,6 +98,24 @@ export class Names {
       const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
       return { kind: 'failed', error: known.toJSON() };
     }
+  }
+
+  /** What this node asked upstream for itself, and still holds. */
+  *asked(): Iterable<ClaimedName> {
+    const now = this.#deps.clock.monotonicMs();
+    for (const [url, { resolution, confirmedMs, holder, stale }] of this.#known) {
+      const ageMs = now - confirmedMs;
+      if (holder || stale || ageMs >= this.#options.freshnessMs) continue;
+      yield { url, resolution, ageMs };
+    }
+  }
+
+  /** Takes over what a former owner of the name knows. */
+  claim(holder: Member, { url, resolution, ageMs }: ClaimedName): void {
+    const confirmedMs = this.#deps.clock.monotonicMs() - ageMs;
+    const known = this.#known.get(url);
+    if (known && known.confirmedMs >= confirmedMs) return;
+    void this.#note(url, { resolution, confirmedMs, stale: false, holder });
   }
 
   /** The names known in memory, latest first. */

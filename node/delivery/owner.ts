@@ -6,6 +6,8 @@ import type { Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
 import type {
   Claim,
+  ClaimedName,
+  ClaimedObject,
   PeerAddress,
   Peers,
   Progress,
@@ -13,6 +15,7 @@ import type {
   Want,
 } from '../transfer/peers.ts';
 import type { Boarding, Flights } from './flights.ts';
+import type { Names } from './names.ts';
 import type { Swarm, Swarms } from './swarm.ts';
 
 interface OwnerDeps {
@@ -20,6 +23,7 @@ interface OwnerDeps {
   readonly peers: Peers | undefined;
   readonly store: Store;
   readonly flights: Flights;
+  readonly names: Names;
   readonly swarms: Swarms;
   readonly counters: Counters;
 }
@@ -84,11 +88,12 @@ export class Owner {
     return { move: swarm.progress(member, have, front) };
   }
 
-  /** A former owner tells what it is still fetching. */
-  claim({ member, objects }: Claim): void {
+  /** A former owner tells what it is still fetching, and what it asked for a moment ago. */
+  claim({ member, objects, names }: Claim): void {
     for (const { digest, size, have } of objects) {
       this.#deps.swarms.of(digest, size).noteLeader(member, have);
     }
+    for (const name of names) this.#deps.names.claim(member, name);
   }
 
   /** Somebody with a newer list knows better; with an older one he is told who the owner is. */
@@ -116,23 +121,31 @@ export class Owner {
     if (complete) swarm.finished(want.member.id);
   }
 
-  /** Flights that began under an older view: their owners of now must know of them. */
+  /** Flights and names of an older view: their owners of now must know of them. */
   #viewChanged(): void {
-    const { fleet, peers, flights } = this.#deps;
+    const { fleet, flights, names, peers } = this.#deps;
     if (!peers || fleet.view === this.#view) return;
     this.#view = fleet.view;
-    for (const flight of flights.led()) {
-      const { digest, meta, pieces } = flight;
+    const claims = new Map<
+      string,
+      { owner: Member; objects: ClaimedObject[]; names: ClaimedName[] }
+    >();
+    const claimOf = (key: string, url: string) => {
+      const { host } = new URL(url);
+      const [owner] = fleet.rank(key, { host, unbiased: true, limit: 1 });
+      if (!owner || owner.id === fleet.self.id) return undefined;
+      const claim = claims.get(owner.id) ?? { owner, objects: [], names: [] };
+      claims.set(owner.id, claim);
+      return claim;
+    };
+    for (const { digest, meta, pieces, url } of flights.led()) {
       if (digest === undefined) continue;
-      const host = new URL(flight.url).host;
-      const [owner] = fleet.rank(digest, { host, unbiased: true, limit: 1 });
-      if (!owner || owner.id === fleet.self.id) continue;
-      const object = {
-        digest,
-        have: pieces,
-        ...(meta.size === undefined ? {} : { size: meta.size }),
-      };
-      void this.#tell(owner, { member: fleet.self, objects: [object] });
+      const size = meta.size === undefined ? {} : { size: meta.size };
+      claimOf(digest, url)?.objects.push({ digest, have: pieces, ...size });
+    }
+    for (const name of names.asked()) claimOf(name.url, name.url)?.names.push(name);
+    for (const { owner, ...claim } of claims.values()) {
+      void this.#tell(owner, { member: fleet.self, ...claim });
     }
   }
 

@@ -24,6 +24,8 @@ export interface DhtDiscoveryDeps {
   readonly fleet: Pick<Fleet, 'self' | 'members' | 'blamed' | 'onChange'>;
   /** True while the machine has better things to do. */
   busy?(): boolean;
+  /** An announcement went out, or others made it needless. */
+  announced?(): void;
 }
 
 export interface DhtDiscoveryOptions {
@@ -213,7 +215,7 @@ export class DhtDiscovery implements Discovery {
         this.#dht.announce(this.#keyOf(digest), this.#deps.fleet.self.port, () => resolve());
       },
     );
-    return promise;
+    return promise.then(() => this.#deps.announced?.());
   }
 
   #follow(): void {

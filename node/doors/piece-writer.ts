@@ -20,11 +20,7 @@ export interface WriterDeps {
   readonly outgoing?: Outgoing | undefined;
 }
 
-export type Outgoing = (
-  index: number,
-  bytes: Buffer,
-  response: ServerResponse,
-) => Promise<Buffer>;
+export type Outgoing = (index: number, bytes: Buffer, response: ServerResponse) => Promise<Buffer>;
 
 export interface PieceRange {
   readonly from: number;

@@ -64,6 +64,18 @@ export class BorrowingStore implements Store {
   }
 
   /**
+   * Borrows what apt keeps of the file that its archive calls `poolName` (the last part of the
+   * URL, unescaped): apt's name has the epoch of the version as well, which the archive leaves out.
+   */
+  async adoptPoolFile(digest: Digest, poolName: string, size: number): Promise<boolean> {
+    for (const name of await this.archiveNames()) {
+      const bare = name.replace(/_\d+%3a/, '_');
+      if (bare === poolName && (await this.adopt(digest, name, size))) return true;
+    }
+    return false;
+  }
+
+  /**
    * Borrows the file of that name (`aptFileName`) if it has `size` bytes and that digest: it is
    * read once. Resolves to whether the object is here now. A name with a slash is never here.
    */

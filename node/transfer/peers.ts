@@ -73,14 +73,25 @@ export type NameAnswer =
   | { readonly kind: 'streaming'; readonly key: string }
   | { readonly kind: 'failed'; readonly error: ErrorRecord };
 
-/** `POST /v1/claim`: to the new owner after a change of view: this member is fetching these. */
+/** `POST /v1/claim`: to the new owner after a change of view. */
 export interface Claim {
   readonly member: Member;
-  readonly objects: readonly {
-    readonly digest: Digest;
-    readonly size?: number;
-    readonly have: number;
-  }[];
+  /** What the member is fetching from upstream. */
+  readonly objects: readonly ClaimedObject[];
+  /** What upstream told it a moment ago. */
+  readonly names: readonly ClaimedName[];
+}
+
+export interface ClaimedObject {
+  readonly digest: Digest;
+  readonly size?: number;
+  readonly have: number;
+}
+
+export interface ClaimedName {
+  readonly url: string;
+  readonly resolution: Resolution;
+  readonly ageMs: number;
 }
 
 /** Frames in order. Ends after an `end` frame; throws when the connection breaks or stalls. */
