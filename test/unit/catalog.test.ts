@@ -82,7 +82,7 @@ it('a table tells paths apart that share half of their hash', () => {
   }
 });
 
-it('LevelCatalog killed while it learns has the old files or the new ones, all of them', async () => {
+it('LevelCatalog killed while it learns has all old files or all new ones', async () => {
   const folder = await tempFolder();
   const child = spawn(process.execPath, [
     join(import.meta.dirname, '../fixtures/relearn.ts'),
