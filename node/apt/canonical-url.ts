@@ -7,8 +7,8 @@ export const URL_LENGTH_MAX = 8192;
 export interface CanonicalUrl {
   /**
    * `http(s)://host[:port]/path[?query]`: scheme and host in lower case, no default port, no `.`
-   * segments, no fragment (requests have none: a `#` in one is a character of a file name); in the path every character that may stand there unescaped does,
-   * the others as `%XX` in upper case.
+   * segments, no fragment (requests have none: a `#` in one is a character of a file name). In
+   * the path every character that may stand there unescaped does, the others are `%XX`.
    */
   readonly url: string;
   /** `host` or `host:port`; an IPv6 address in brackets. */

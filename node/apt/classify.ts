@@ -25,9 +25,8 @@ export const hashLengths: Readonly<Record<HashName, number>> = {
 };
 
 const compressed = '(?:\\.(?:gz|xz|bz2|lzma|lz4|zst))?';
-const indexName = new RegExp(
-  `^(?:Packages|Sources|Index|(?:Translation|Contents|Components|Commands|icons)-.+?)${compressed}$`,
-);
+const perLanguage = '(?:Translation|Contents|Components|Commands|icons)-.+?';
+const indexName = new RegExp(`^(?:Packages|Sources|Index|${perLanguage})${compressed}$`);
 const packageName = /\.(?:u|d)?deb$/;
 const sourceName = /\.(?:dsc|(?:tar|diff)\.(?:gz|xz|bz2|lzma|zst)(?:\.asc)?)$/;
 

@@ -85,9 +85,10 @@ function* firstStanza(text: string): Generator<string> {
   for (const line of text.split('\n')) {
     if (line.startsWith('#')) continue;
     const bare = line.endsWith('\r') ? line.slice(0, -1) : line;
-    if (bare.trim() !== '') yield bare;
-    else if (begun) return;
-    begun ||= bare !== '';
+    if (bare.trim() !== '') {
+      begun = true;
+      yield bare;
+    } else if (begun) return;
   }
 }
 

@@ -89,7 +89,6 @@ async function* unpacked(
     if (status !== 0) throw new Error(complaint.trim() || `${aptHelper} exits with ${status}`);
   } finally {
     child.stdin.destroy();
-    child.stdout.destroy();
     await feeding;
     await exit.catch(() => undefined);
   }

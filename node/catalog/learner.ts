@@ -190,6 +190,9 @@ export class IndexLearner {
       const bytes = await this.#deps.readObject(index.indexDigest);
       if (bytes !== undefined) await this.#learn(index, bytes, index.guessed);
       if (!this.#closed) await this.#settle(index);
+    }).catch((error: unknown) => {
+      const { indexUrl } = index;
+      this.#deps.log.warn({ indexUrl, reason: reasonOf(error) }, 'index not read');
     });
   }
 

@@ -1,7 +1,15 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import {
+  bucketOf,
+  DigestTableBuilder,
+  findEntry,
+  PathHash,
+} from '../../node/catalog/digest-table.ts';
 import { LevelCatalog } from '../../node/catalog/level-catalog.ts';
 import { MemoryCatalog } from '../../node/catalog/memory-catalog.ts';
 import { digestOf } from '../../node/content/digest.ts';
@@ -52,4 +60,44 @@ it('LevelCatalog says which folder is in use', async () => {
   const first = await LevelCatalog.open(folder);
   await expect(LevelCatalog.open(folder)).rejects.toThrow(folder);
   await first.close();
+});
+
+it('a table tells paths apart that share half of their hash', () => {
+  const byHigh = new Map<number, string>();
+  const pair: string[] = [];
+  for (let n = 0; pair.length === 0; n++) {
+    const path = `pool/${n}.deb`;
+    const { high } = new PathHash().of(path);
+    const other = byHigh.get(high);
+    if (other !== undefined) pair.push(other, path);
+    byHigh.set(high, path);
+  }
+  const builder = new DigestTableBuilder();
+  for (const path of pair) builder.add({ path, digest: digestOf(path), size: 1 });
+  const buckets = builder.buckets();
+  for (const path of pair) {
+    const hash = new PathHash().of(path);
+    const entry = findEntry(buckets[bucketOf(hash, buckets.length)]!, hash);
+    expect(entry?.digest).toBe(digestOf(path));
+  }
+});
+
+it('LevelCatalog killed while it learns has all old files or all new ones', async () => {
+  const folder = await tempFolder();
+  const child = spawn(process.execPath, [
+    join(import.meta.dirname, '../fixtures/relearn.ts'),
+    folder,
+  ]);
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  expect(String(line)).toMatch(/^learned/);
+  const ended = once(child, 'exit');
+  setTimeout(() => child.kill('SIGKILL'), 30);
+  await ended;
+  const catalog = await LevelCatalog.open(folder);
+  const round = (await catalog.lookup('http://m.example/0.deb'))?.size;
+  expect(round).toBeGreaterThan(0);
+  for (let n = 0; n < 2000; n++) {
+    expect((await catalog.lookup(`http://m.example/${n}.deb`))?.size).toBe(round);
+  }
+  await catalog.close();
 });

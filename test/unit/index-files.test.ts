@@ -13,9 +13,9 @@ function scan(text: string) {
 
 const packages = [
   'Package: hello',
-  'Description: a',
-  ' Filename: not/this',
   `SHA256: ${a}`,
+  'Homepage: a',
+  ' Filename: not/this',
   'Filename: ./pool/h/hello_1%3a2+b_all.deb',
   'Size: 12',
   '',
@@ -85,9 +85,11 @@ describe('IndexScanner', () => {
 
   it('passes over a line without end in bounded memory', () => {
     const scanner = new IndexScanner();
-    scanner.push(Buffer.from('Package: x\nDepends: '));
+    scanner.push(Buffer.from('Package: y\nFilename: '));
     for (let i = 0; i < 64; i++) scanner.push(Buffer.alloc(8192, 0x61));
-    const files = scanner.push(Buffer.from(`\nFilename: x\nSize: 1\nSHA256: ${a}\n\n`));
+    const files = scanner.push(
+      Buffer.from(`\nSize: 2\nSHA256: ${a}\n\nFilename: x\nSize: 1\nSHA256: ${a}\n\n`),
+    );
     expect(files).toEqual([{ path: 'x', digest: a, size: 1 }]);
   });
 });
@@ -139,6 +141,11 @@ describe('parseRelease', () => {
       'main/binary-amd64/Packages.gz',
       `main/binary-amd64/by-hash/SHA256/${b}`,
     ]);
+  });
+
+  it('reads the first stanza, after any blank lines', () => {
+    const text = '\n \n# why\nSuite: noble\n\nSuite: other\n';
+    expect(parseRelease(Buffer.from(text))).toMatchObject({ suite: 'noble' });
   });
 
   it('reads the signed text only', () => {

@@ -48,9 +48,11 @@ async function learnerFixture(catalog = new MemoryCatalog(), archives: string[] 
   await mkdir(listsFolder);
   const objects = new Map<Digest, Buffer>();
   const reads: Digest[] = [];
+  const unreadable = new Set<Digest>();
   const hand = handClock();
   const readObject = async (digest: Digest) => {
     reads.push(digest);
+    if (unreadable.has(digest)) throw new Error('I/O error');
     const bytes = objects.get(digest);
     return bytes && inChunks(bytes);
   };
@@ -70,7 +72,18 @@ async function learnerFixture(catalog = new MemoryCatalog(), archives: string[] 
     return digest;
   };
   const word = async (path: string) => (await learner.resolve(archive + path))?.digest;
-  return { learner, catalog, objects, reads, deliver, word, listsFolder, folder, ...hand };
+  return {
+    learner,
+    catalog,
+    objects,
+    reads,
+    unreadable,
+    deliver,
+    word,
+    listsFolder,
+    folder,
+    ...hand,
+  };
 }
 
 async function* inChunks(bytes: Buffer, size = 100): AsyncGenerator<Buffer> {
@@ -157,6 +170,14 @@ describe('IndexLearner', () => {
     expect(f.learner.pending).toBe(0);
   });
 
+  it('keeps an index pending that cannot be read now', async () => {
+    const digest = await f.deliver(`${binary}Packages`, stanza('pool/a.deb'));
+    f.unreadable.add(digest);
+    expect(await f.word('pool/a.deb')).toBeUndefined();
+    f.unreadable.clear();
+    expect(await f.word('pool/a.deb')).toBeDefined();
+  });
+
   it('knows flat repositories, wherever their paths begin', async () => {
     const flat = 'http://mirror.example/debian/binary/';
     const paths = ['./a.deb', 'b.deb', 'binary/c.deb', 'debian/binary/d.deb'];
@@ -176,6 +197,8 @@ describe('IndexLearner', () => {
       `${archive}dists/noble/main/source/Sources`,
       `Directory: pool/h\nChecksums-Sha256:\n ${digestOf('dsc')} 4 h.dsc\n`,
     );
+    expect(await f.word('pool/h/README')).toBeUndefined();
+    expect(f.reads).toHaveLength(0);
     expect(await f.word('pool/h/h.dsc')).toBe(digestOf('dsc'));
     expect(f.learner.pending).toBe(1);
   });
@@ -202,6 +225,7 @@ describe("apt's lists", () => {
 
   it('do not outweigh an index that went to apt through this node', async () => {
     await f.deliver(`${https}dists/noble/main/binary-amd64/Packages`, stanza('pool/a.deb', 'seen'));
+    await f.learner.resolve(`${https}pool/a.deb`);
     await put(listed, stanza('pool/a.deb', 'list'));
     expect(await f.learner.learnAptLists(f.listsFolder)).toBe(1);
     expect(await f.learner.learnAptLists(f.listsFolder)).toBe(0);

@@ -121,7 +121,7 @@ describe('parseRequestTarget', () => {
         if (result.kind !== 'url') return;
         expect(canonicalUrl(result.url)).toEqual({ url: result.url, host: result.host });
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 });

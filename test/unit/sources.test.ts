@@ -54,6 +54,7 @@ describe('deb822 sources', () => {
       ' http://mirror.example/ubuntu/',
       '# in between',
       'suites: noble',
+      '#Was: jammy',
       '  noble-updates',
       'Components: main',
       'Signed-By:',
