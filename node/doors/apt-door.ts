@@ -125,8 +125,8 @@ export class AptDoor {
       requireHostHeader: false,
     });
     server.on('connection', (socket) => {
-      this.#connections.set(socket, new AptConnection(socket));
-      socket.once('close', () => this.#connections.delete(socket));
+      const closed = () => void this.#connections.delete(socket);
+      this.#connections.set(socket, new AptConnection(socket, closed));
     });
     server.on('request', (req, res) => this.#request(req, res));
     server.on('connect', (req, socket, head) => this.#connect(req, socket, head));

@@ -240,7 +240,7 @@ describe('pipelining', () => {
     expect((await raw.answer()).status).toBe(404);
   });
 
-  test('a client that sends requests without end is read only so far, and all are answered', async () => {
+  test('of endless requests only so many are started, and all are answered', async () => {
     let release: (() => void) | undefined;
     const gate = new Promise<void>((resolve) => {
       release = resolve;
