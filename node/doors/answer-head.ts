@@ -24,7 +24,9 @@ export function answerHead(request: IncomingHttpHeaders, content: Representation
   if (content.lastModified !== undefined) headers.push('Last-Modified', content.lastModified);
   addFreshness(headers, content);
 
-  if (!mustRestart && isNotModified(request, validators)) {
+  const conditional =
+    request['if-none-match'] !== undefined || request['if-modified-since'] !== undefined;
+  if (conditional && !mustRestart && isNotModified(request, validators)) {
     return { status: 304, headers, start: 0, end: 0 };
   }
   if (size === undefined) return { status: 200, headers, start: 0, end: undefined };

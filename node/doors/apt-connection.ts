@@ -14,10 +14,12 @@ export class AptConnection {
   readonly #waiting: (() => void)[] = [];
   #onIdle: (() => void) | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, closed: () => void) {
     this.socket = socket;
-    socket.on('error', () => {});
-    socket.once('close', () => this.#gone());
+    socket.once('close', () => {
+      closed();
+      this.#gone();
+    });
   }
 
   get idle(): boolean {

@@ -15,7 +15,7 @@ import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
 import { answerHead } from './answer-head.ts';
-import { AptConnection, ClientGone } from './apt-connection.ts';
+import { AptConnection } from './apt-connection.ts';
 import { sendBody, turnOf } from './send-body.ts';
 
 /** Pages of this node (`/`, `/status.json`…); `path` has its query. */
@@ -59,7 +59,7 @@ export class AptDoor {
   readonly #deps: AptDoorDeps;
   readonly #options: AptDoorOptions;
   readonly #connections = new Map<Duplex, AptConnection>();
-  #servers: Server[] = [];
+  readonly #servers: Server[] = [];
   #closing = false;
 
   constructor(deps: AptDoorDeps, options: AptDoorOptions) {
@@ -71,17 +71,11 @@ export class AptDoor {
   async listen(): Promise<void> {
     const { fds = [], listen } = this.#options;
     const places = fds.length > 0 ? fds.map((fd) => ({ fd })) : listen;
-    for (const place of places) {
-      const server = this.#createServer();
-      this.#servers.push(server);
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen({ ...place, backlog: BACKLOG }, () => {
-          server.removeListener('error', reject);
-          server.on('error', (error) => this.#deps.log.warn({ error }, 'apt door'));
-          resolve();
-        });
-      });
+    try {
+      for (const place of places) await this.#listenAt(place);
+    } catch (error) {
+      await this.close();
+      throw error;
     }
   }
 
@@ -104,6 +98,21 @@ export class AptDoor {
     await Promise.all(closed);
   }
 
+  #listenAt(place: { fd: number } | { host: string; port: number }): Promise<void> {
+    const server = this.#createServer();
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ ...place, backlog: BACKLOG }, () => {
+        server.removeListener('error', reject);
+        server.on('error', (error) => {
+          this.#deps.log.warn({ reason: reasonOf(error) }, 'the apt door could not accept');
+        });
+        this.#servers.push(server);
+        resolve();
+      });
+    });
+  }
+
   #createServer(): Server {
     const { keepAliveMs = 600_000, headersTimeoutMs = 60_000 } = this.#options;
     const server = createServer({
@@ -116,8 +125,8 @@ export class AptDoor {
       requireHostHeader: false,
     });
     server.on('connection', (socket) => {
-      this.#connections.set(socket, new AptConnection(socket));
-      socket.once('close', () => this.#connections.delete(socket));
+      const closed = () => void this.#connections.delete(socket);
+      this.#connections.set(socket, new AptConnection(socket, closed));
     });
     server.on('request', (req, res) => this.#request(req, res));
     server.on('connect', (req, socket, head) => this.#connect(req, socket, head));
@@ -169,7 +178,7 @@ export class AptDoor {
       });
       await this.#answer(req, res, content, signal);
     } catch (error) {
-      this.#failed(res, url, error);
+      if (!signal.aborted) this.#failed(res, url, error);
     } finally {
       content?.close();
     }
@@ -195,7 +204,6 @@ export class AptDoor {
   }
 
   #failed(res: ServerResponse, url: string, error: unknown): void {
-    if (error instanceof ClientGone) return;
     const herdError =
       error instanceof HerdError
         ? error

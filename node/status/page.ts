@@ -140,7 +140,8 @@ function load(): { text: string; policy: string } {
   };
   const policy =
     `default-src 'none'; script-src ${hashOf('script')}; style-src ${hashOf('style')}; ` +
-    `connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+    `connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; ` +
+    `frame-ancestors 'none'`;
   return { text, policy };
 }
 

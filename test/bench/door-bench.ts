@@ -28,6 +28,8 @@ export interface DoorBenchOptions {
   readonly objects: readonly { readonly url: string; readonly bytes: number }[];
   readonly requests?: number;
   readonly clients?: number;
+  /** Both are measured in turn so many times, and the median counts. */
+  readonly rounds?: number;
 }
 
 /** Throws unless each answer was a 200 of the right length. */
@@ -50,7 +52,7 @@ export async function ab(
 }
 
 export async function doorBench(options: DoorBenchOptions): Promise<DoorBenchRow[]> {
-  const { proxy, objects, requests = 25_000, clients = 550 } = options;
+  const { proxy, objects, requests = 25_000, clients = 550, rounds = 3 } = options;
   const folder = await mkdtemp(join(tmpdir(), 'debherd-door-bench-'));
   const root = join(folder, 'root');
   await mkdir(root);
@@ -62,14 +64,23 @@ export async function doorBench(options: DoorBenchOptions): Promise<DoorBenchRow
       // Both warm: what is measured is the steady rate.
       await ab(proxy, url, 2_000, 50);
       const nginxUrl = `http://archive.ubuntu.com/${bytes}`;
-      const nginxResult = await ab(nginx.address, nginxUrl, requests, clients);
-      rows.push({ bytes, nginx: nginxResult, door: await ab(proxy, url, requests, clients) });
+      const door: AbResult[] = [];
+      const other: AbResult[] = [];
+      for (let round = 0; round < rounds; round++) {
+        other.push(await ab(nginx.address, nginxUrl, requests, clients));
+        door.push(await ab(proxy, url, requests, clients));
+      }
+      rows.push({ bytes, nginx: median(other), door: median(door) });
     }
     return rows;
   } finally {
     await nginx.stop();
     await rm(folder, { recursive: true });
   }
+}
+
+function median(results: AbResult[]): AbResult {
+  return results.toSorted((a, b) => a.rate - b.rate)[results.length >> 1]!;
 }
 
 export function printDoorBench(rows: readonly DoorBenchRow[]): void {

@@ -37,7 +37,7 @@ export class FakeDelivery implements Delivery {
 
   #content(url: string, { bytes = Buffer.alloc(0), ...object }: FakeObject): Content {
     return {
-      digest: digestOf(bytes) as Digest,
+      digest: object.digest ?? (digestOf(bytes) as Digest),
       size: bytes.length,
       mustRestart: false,
       read: (start, end) => inPieces(bytes.subarray(start, end)),

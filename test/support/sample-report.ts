@@ -30,7 +30,7 @@ export function sampleReport(changes: Partial<StatusReport> = {}): StatusReport 
         member: idOf(17),
         name: 'render-17',
         fault: 'corrupt',
-        detail: `piece 214 of ${archive}/pool/main/l/linux/linux-image-6.8.0-79_amd64.deb was wrong`,
+        detail: `piece 214 of ${archive}/pool/linux-image-6.8.0-79_amd64.deb differs`,
         atMs: NOW - 42_000,
         untilMs: NOW + 558_000,
       },
@@ -111,7 +111,7 @@ function flights(): StatusReport['flights'] {
     },
     {
       object: 'cd'.repeat(32),
-      url: `${pool}/restricted/n/nvidia-graphics-drivers-570/libnvidia-compute-570_570.181-0ubuntu0.24.04.1_amd64.deb`,
+      url: `${pool}/restricted/n/nvidia-graphics-drivers-570/libnvidia-compute_570.181_amd64.deb`,
       bytes: 4_100_000,
       size: 52_118_332,
       source: 'upstream',

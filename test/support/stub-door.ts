@@ -1,4 +1,5 @@
 // An apt door over objects in memory, as a process of its own: prints its port, ends with stdin.
+// With a number as argument it listens on that inherited descriptor.
 import { randomBytes } from 'node:crypto';
 import { AptDoor } from '../../node/doors/apt-door.ts';
 import { systemClock } from '../../node/platform/clock.ts';
@@ -49,7 +50,10 @@ const door = new AptDoor(
     pages: { handle: (_req, res) => void res.end(JSON.stringify(process.memoryUsage())) },
     tunnels: { open: (_host, _port, client) => void client.destroy() },
   },
-  { listen: [{ host: '127.0.0.1', port: 0 }] },
+  {
+    listen: [{ host: '127.0.0.1', port: 0 }],
+    fds: process.argv.slice(2).map(Number),
+  },
 );
 await door.listen();
 process.stdout.write(`${door.addresses()[0]!.port}\n`);

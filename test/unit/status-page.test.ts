@@ -54,7 +54,7 @@ test('/status.json is the report', async () => {
   expect(JSON.parse(answer.text)).toEqual(sampleReport({ name: 'ws-1' }));
 });
 
-test('/ shows figures without scripts, names escaped, and lets only its own script run', async () => {
+test('/ shows figures without scripts, escaped, and lets only its own script run', async () => {
   const { ask, rename } = await fixture();
   rename('<script>alert(1)</script>$&');
   const answer = await ask('/');
