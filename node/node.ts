@@ -227,7 +227,7 @@ async function openNetwork(
     },
     {
       self,
-      trackers: tracker ? [tracker.url, ...config.tracker] : config.tracker,
+      trackers: tracker ? [localUrl(config, tracker), ...config.tracker] : config.tracker,
       key: key.tls,
       listFile: join(base.folder.path, 'members.json'),
     },
@@ -252,6 +252,12 @@ async function embeddedTracker(
   if (config.trackerListen === undefined) return undefined;
   const { host, port } = config.trackerListen;
   return started.add(await startTracker(platform, { host, port, key: key.tls }));
+}
+
+/** A tracker that listens everywhere is reached over loopback. */
+function localUrl({ trackerListen }: Config, tracker: Tracker): string {
+  const everywhere = trackerListen?.host === '0.0.0.0' || trackerListen?.host === '::';
+  return everywhere ? `https://127.0.0.1:${tracker.port}` : tracker.url;
 }
 
 async function openPeerDoor(
