@@ -1,10 +1,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { AptDoor } from '../../node/doors/apt-door.ts';
 import { Tunnel, type TunnelOptions } from '../../node/doors/tunnel.ts';
 import { systemClock } from '../../node/platform/clock.ts';
+import { silentLog } from '../../node/platform/log.ts';
 import { Counters } from '../../node/status/counters.ts';
 import { createUpstreamGuard } from '../../node/transfer/upstream-guard.ts';
+import { FakeDelivery } from '../support/fake-delivery.ts';
 import { RawClient } from '../support/raw-client.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -88,4 +91,32 @@ test('a server that is not there is 502, too many tunnels 503', async () => {
   await once(gone, 'close');
   expect((await (await fixture(port)).client.answer()).status).toBe(502);
   expect((await (await fixture(port, { tunnelsMax: 0 })).client.answer()).status).toBe(503);
+});
+
+test('CONNECT through the apt door, behind another request, until the door closes', async () => {
+  const port = await listening(createServer((socket) => void socket.pipe(socket)));
+  const counters = new Counters();
+  const guard = createUpstreamGuard({ archives: () => [] }, { allow: [`localhost:${port}`] });
+  const door = new AptDoor(
+    {
+      delivery: new FakeDelivery(() => ({ bytes: Buffer.from('first') })),
+      pages: { handle: (_req, res) => void res.end() },
+      tunnels: new Tunnel({ guard, counters, clock: systemClock }, { ports: [port] }),
+      counters,
+      clock: systemClock,
+      log: silentLog,
+    },
+    { listen: [{ host: '::1', port: 0 }] },
+  );
+  await door.listen();
+  const client = await RawClient.to(door.addresses()[0]!.port, '::1');
+  client.send('GET http://mirror.example/a HTTP/1.1\r\nHost: x\r\n\r\n');
+  client.send(`CONNECT localhost:${port} HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
+  expect((await client.answer()).body.toString()).toBe('first');
+  expect((await client.answer('HEAD')).status).toBe(200);
+  client.send('hello');
+  await once(client.socket, 'data');
+  expect(counters.get('received.bytes.tunnel')).toBe(5);
+  await door.close();
+  expect((await client.closed()).toString()).toBe('hello');
 });
