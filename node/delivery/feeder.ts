@@ -178,6 +178,7 @@ export class Feeder {
 
   async #askOwner(member: Member): Promise<void> {
     let owner = member;
+    let streams = 0;
     for (let turn = 0; turn < SOURCES_PER_OWNER; turn++) {
       if (!this.#continues) return;
       const answer = await this.#want(owner, turn === SOURCES_PER_OWNER - 1);
@@ -188,8 +189,11 @@ export class Feeder {
         owner = answer.owner;
       } else if (answer.kind === 'stream') {
         await this.#consume(owner, answer.stream, owner);
-        // An owner that fails in mid-stream is not asked again.
-        if (this.#exclude.has(owner.id)) return;
+        // Once may be a broken connection; twice, and it is the owner.
+        if (++streams === 2 && this.#continues) {
+          this.#failed.add(owner.id);
+          return;
+        }
       } else {
         this.#deps.counters.add('named.by.owner');
         await this.#pullFrom(answer.source, { owner });
@@ -394,6 +398,7 @@ export class Feeder {
     } finally {
       report?.cancel();
       stream.cancel();
+      this.source = 'none';
     }
     if (owner && this.#flight.state === 'whole') this.#reportWhole(owner, peer);
   }

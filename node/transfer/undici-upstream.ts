@@ -1,4 +1,5 @@
 // Upstream over undici: redirects by hand, retries, resume by range, a cap of connections per host.
+import { wireUrl } from '../apt/canonical-url.ts';
 import { HerdError } from '../errors.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
@@ -148,7 +149,7 @@ export class UndiciUpstream implements Upstream {
 
   /** One attempt, redirects followed. Throws UpstreamFailure, HerdError or the client's errors. */
   async #attempt(request: UpstreamRequest, place: Place): Promise<Answer> {
-    const first = new URL(request.url);
+    const first = new URL(wireUrl(request.url));
     let url = first;
     for (let hop = 0; hop <= this.#options.redirectsMax; hop++) {
       const reason = this.#deps.guard.url(url);
