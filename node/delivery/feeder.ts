@@ -96,9 +96,9 @@ export class Feeder {
     return this.#leading;
   }
 
-  /** Since the head of the chain was last known to be at work; 0 at the head itself. */
+  /** Since upstream, or the head of the chain, was last known to be at work. */
   get rootAgeMs(): number {
-    if (this.#leading) return 0;
+    if (this.source === 'upstream') return 0;
     return this.#deps.clock.monotonicMs() - this.#rootHeardMs;
   }
 
@@ -111,6 +111,7 @@ export class Feeder {
     const fed = this.#flight.pieces > 0 && this.rootAgeMs < this.#options.stallMs;
     if (fed && !takeover && this.sourceKind === 'peer' && this.source !== 'none') return;
     this.#leading = true;
+    this.#rootHeardMs = this.#deps.clock.monotonicMs();
     this.#takingOver = takeover;
     this.#pull?.abort();
   }
@@ -320,7 +321,7 @@ export class Feeder {
         ...(contentType === undefined ? {} : { contentType }),
       });
       await this.#appendBody(response.body, from - response.from, role);
-      if (this.#flight.error?.code === 'CONTENT_MISMATCH') this.#blameUpstream(this.#flight.error);
+      if (this.#flight.error?.code === 'CONTENT_MISMATCH') this.#wholeIsWrong(this.#flight.error);
     } catch (error) {
       await this.#upstreamFailed(error);
     }
@@ -351,11 +352,13 @@ export class Feeder {
     if (error instanceof HerdError && error.code !== 'SOURCE_FAILED') this.#definitive = error;
     if (error instanceof HerdError && error.code === 'CONTENT_MISMATCH') {
       await this.#flight.fail(error);
+      this.#wholeIsWrong(error);
     }
   }
 
-  /** The whole is wrong though every piece was what its source said: upstream gave it so. */
-  #blameUpstream(error: HerdError): void {
+  /** Every piece was what its source said, so upstream gave it so; nobody has the right bytes. */
+  #wholeIsWrong(error: HerdError): void {
+    this.#deps.swarms.forget(this.#order.digest);
     this.#deps.fleet.blame('upstream', 'corrupt', `${this.#order.url}: ${error.message}`);
   }
 

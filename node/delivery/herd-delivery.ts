@@ -1,4 +1,5 @@
 // The way of a GET: from a URL to bytes, for the clients of this node.
+import { classify } from '../apt/classify.ts';
 import type { CatalogEntry } from '../catalog/catalog.ts';
 import type { Digest } from '../content/digest.ts';
 import { HerdError } from '../errors.ts';
@@ -42,6 +43,8 @@ interface HerdDeliveryDeps {
 /** The head of an answer waits at most so long for the first bytes; apt gives up after 30 s. */
 const FIRST_BYTES_MS = 20_000;
 const NAME_TURNS = 4;
+/** An object that came wrong is fetched anew, while no byte of it has gone to the client. */
+const TRIES = 2;
 
 export class HerdDelivery implements Delivery {
   readonly #deps: HerdDeliveryDeps;
@@ -59,13 +62,16 @@ export class HerdDelivery implements Delivery {
 
   /** `undefined`: upstream's file is not the one that the index lists; ask for it by its name. */
   async #listed(request: ContentRequest, entry: { digest: Digest; size?: number }) {
-    try {
-      return await this.#object(request.url, entry, [], {});
-    } catch (error) {
-      if (!(error instanceof HerdError) || error.code !== 'CONTENT_MISMATCH') throw error;
-      if (!isReplaceable(request.url)) throw error;
-      this.#deps.log.warn({ url: request.url, reason: error.message }, 'asked for by name instead');
-      return undefined;
+    const { log } = this.#deps;
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#object(request.url, entry, [], {});
+      } catch (error) {
+        if (!(error instanceof HerdError) || error.code !== 'CONTENT_MISMATCH') throw error;
+        log.warn({ url: request.url, reason: error.message }, 'upstream gave something else');
+        if (classify(request.url).kind === 'index') return undefined;
+        if (tries === TRIES) throw error;
+      }
     }
   }
 
@@ -258,9 +264,4 @@ async function untilReadable(reader: FlightReader, flight: Flight, signal: Abort
 function aptBytes({ joined, feeder }: Boarding): CounterName {
   if (joined) return 'apt.bytes.flight';
   return feeder?.sourceKind === 'peer' ? 'apt.bytes.peer' : 'apt.bytes.upstream';
-}
-
-/** Index files without by-hash are replaced in place upstream; pool files are not supposed to be. */
-function isReplaceable(url: string): boolean {
-  return !url.includes('/by-hash/');
 }

@@ -41,6 +41,7 @@ export type WantVerdict =
 export class Owner {
   readonly #deps: OwnerDeps;
   #view = -1;
+  #ids: ReadonlySet<string> = new Set();
 
   constructor(deps: OwnerDeps) {
     this.#deps = deps;
@@ -126,6 +127,7 @@ export class Owner {
     const { fleet, flights, names, peers } = this.#deps;
     if (!peers || fleet.view === this.#view) return;
     this.#view = fleet.view;
+    this.#dropTheGone();
     const claims = new Map<
       string,
       { owner: Member; objects: ClaimedObject[]; names: ClaimedName[] }
@@ -147,6 +149,13 @@ export class Owner {
     for (const { owner, ...claim } of claims.values()) {
       void this.#tell(owner, { member: fleet.self, ...claim });
     }
+  }
+
+  /** Nobody is sent to a member that left. */
+  #dropTheGone(): void {
+    const ids = new Set(this.#deps.fleet.members().map(({ id }) => id));
+    for (const id of this.#ids) if (!ids.has(id)) this.#deps.swarms.drop(id);
+    this.#ids = ids;
   }
 
   async #tell(owner: PeerAddress, claim: Claim): Promise<void> {

@@ -208,6 +208,11 @@ export class Swarms {
     return swarm;
   }
 
+  /** What the members have of it turned out to be wrong. */
+  forget(digest: Digest): void {
+    this.#swarms.delete(digest);
+  }
+
   /** A member left the fleet: nobody is sent to it any more. */
   drop(id: string): void {
     for (const swarm of this.#swarms.values()) swarm.drop(id);

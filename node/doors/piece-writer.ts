@@ -24,7 +24,10 @@ export type Outgoing = (index: number, bytes: Buffer, response: ServerResponse) 
 
 export interface PieceRange {
   readonly from: number;
-  /** Exclusive; to the end of the object when absent. */
+  /**
+   * Exclusive; to the end of the object when absent. With it, only what is here already is given:
+   * whoever names an end knows what there is, and may be the one who is waited for.
+   */
   readonly to?: number;
 }
 
@@ -86,6 +89,8 @@ async function writeFlight(
         return;
       } else if (reader.status === 'failed') {
         throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');
+      } else if (range.to !== undefined) {
+        return;
       } else {
         await untilChange(deps.clock, out, reader, flight, feeder);
       }

@@ -20,7 +20,6 @@ export const counterNames = [
   'sent.bytes.peer',
   // Bytes of distinct objects that this node was the first to ask upstream for.
   'unique.bytes',
-  'unique.names',
   // Who named the source of a transfer.
   'named.by.dht',
   'named.by.owner',

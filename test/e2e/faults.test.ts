@@ -53,6 +53,11 @@ for (const [kind, fault] of kinds) {
   test(`a relay does it (${kind}): apt is well, and the relay is named`, async () => {
     fleet = await fleetFixture({ nodes: NODES, packages });
     const [owner = 0, ...relays] = await fleet.ranking(bigdata().sha256);
+    // So slow that all want it before the first one has it.
+    fleet.upstream.faults.add({
+      path: `/${bigdata().path}`,
+      fault: { kind: 'slow', bytesPerSecond: 10 * MB },
+    });
     for (const relay of relays) {
       await fleet.spoil(relay, { outgoing: { kind, piece: 200, times: 1 } });
     }
