@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { parseHerdOptions, UsageError } from '../lab/options.ts';
 
-const parse = (...args: string[]) => parseHerdOptions(args, ['debherd', 'nginx'], ['cold', 'warm']);
+const systems = ['debherd', 'apt-cacher-ng', 'nginx'];
+const parse = (...args: string[]) => parseHerdOptions(args, systems, ['cold', 'warm']);
 
 test('rates, sizes and lists are read', () => {
   const args = '--nodes 8 --lan 1gbit --wan 2.5mbit --systems nginx,nginx --object-size 500kb';
@@ -27,7 +28,7 @@ test.each([
   ['--nodes', '8.5', 'whole number'],
   ['--lan', '50', '--lan 50: a rate like 50mbit or 1gbit is needed'],
   ['--wan', '1kbit', '--wan 1kbit'],
-  ['--systems', 'nginx,nix', '--systems nix: there are debherd, nginx'],
+  ['--systems', 'nginx,nix', '--systems nix: there are debherd, apt-cacher-ng, nginx'],
   ['--systems', ',', 'names no system'],
   ['--scenario', 'hot', '--scenario hot: there are cold, warm'],
   ['--package', '../x', 'not a package name'],
