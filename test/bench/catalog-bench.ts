@@ -107,4 +107,7 @@ async function timeLookups(catalog: LevelCatalog, paths: readonly string[]) {
   return { lookupP50Us: at(0.5), lookupP99Us: at(0.99) };
 }
 
-if (import.meta.main) console.log(await catalogBench());
+if (import.meta.main) {
+  const found = await catalogBench();
+  console.log(process.argv.includes('--json') ? JSON.stringify(found) : found);
+}
