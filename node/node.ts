@@ -26,7 +26,7 @@ import { type FleetKey, readFleetKey } from './fleet/fleet-key.ts';
 import { SoloFleet } from './fleet/solo-fleet.ts';
 import { TrackerFleet } from './fleet/tracker-fleet.ts';
 import { PIECE_BYTES, PROTOCOL_VERSION } from './limits.ts';
-import { type Clock, systemClock } from './platform/clock.ts';
+import { type Clock, deadlineSignal, systemClock } from './platform/clock.ts';
 import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
 import type { Log } from './platform/log.ts';
 import { type Random, systemRandom } from './platform/random.ts';
@@ -223,7 +223,7 @@ async function openNetwork(
     {
       ...platform,
       vitals: () => vitalsOf(base),
-      askPeerForMembers: (member) => peers.members(member, AbortSignal.timeout(5_000)),
+      askPeerForMembers: (member) => peers.members(member, deadlineSignal(platform.clock, 5_000)),
     },
     {
       self,

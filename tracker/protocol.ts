@@ -6,7 +6,7 @@ export interface Member {
   readonly id: string;
   /** Host name, for people. */
   readonly name: string;
-  /** IPv4 or IPv6 address that other members reach; the tracker fills it in from the connection when empty. */
+  /** IPv4 or IPv6 address that other members reach; the tracker fills in an empty one. */
   readonly address: string;
   /** TCP port for peers, UDP port for the DHT. */
   readonly port: number;

@@ -55,3 +55,10 @@ export function withDeadline<T, F>(
     promise.then(resolve, reject).finally(() => timer.cancel());
   });
 }
+
+/** Aborts after `delayMs`. */
+export function deadlineSignal(clock: Clock, delayMs: number): AbortSignal {
+  const controller = new AbortController();
+  clock.after(delayMs, () => controller.abort());
+  return controller.signal;
+}

@@ -91,7 +91,7 @@ function failure(path: string, error: unknown): HerdError {
   const reason = reasonOf(error);
   return new HerdError(
     'INTERNAL',
-    `state folder ${path} is not writable: ${reason}; give it to this user or choose another --state`,
+    `state folder ${path} is not writable: ${reason}; give it to this user or set another`,
     { cause: error },
   );
 }

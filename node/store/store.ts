@@ -25,7 +25,10 @@ export interface ObjectReader extends StoredObject {
 export interface PartialObject {
   /** Bytes written so far. */
   readonly bytes: number;
-  /** Appends; resolves when the bytes can be read back. Rejects (ENOSPC …) without harm to earlier bytes. */
+  /**
+   * Appends; resolves when the bytes can be read back. Rejects (ENOSPC …) without harm to what
+   * came earlier.
+   */
   append(bytes: Buffer): Promise<void>;
   read(offset: number, length: number): Promise<Buffer>;
   /**

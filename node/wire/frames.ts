@@ -30,7 +30,7 @@ export type Frame =
       readonly hash: Buffer;
       readonly bytes: Buffer;
     }
-  /** No bytes at the moment; `ageMs` since the one who fetches them was last known to be at work. */
+  /** No bytes at the moment; `ageMs` since whoever fetches them was last known to be at work. */
   | { readonly type: 'wait'; readonly ageMs: number }
   /** The object is whole: `pieces` pieces were all. */
   | { readonly type: 'end'; readonly pieces: number }

@@ -31,7 +31,10 @@ export const layers: readonly { of: RegExp; may: readonly RegExp[] }[] = [
   { of: anyPort, may: [...knowledge, wire, anyPort, trackerParts] },
   {
     of: /^node\/status\//,
-    may: [...base, own('node/status'), anyPort, own('node/delivery'), /^node\/config\.ts$/],
+    may: [
+      ...[...base, own('node/status'), anyPort, own('node/delivery'), /^node\/config\.ts$/],
+      ...[own('node/content'), own('node/wire')],
+    ],
   },
   {
     of: /^node\/delivery\//,
