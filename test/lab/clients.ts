@@ -38,8 +38,8 @@ async function release(
   const begin = performance.now();
   const delays: NodeJS.Timeout[] = [];
   const ends = nodes.map((node) => {
-    const ended = follow(node, begin);
     const delay = scenario.delayMs?.(node, run) ?? 0;
+    const ended = follow(node, begin + delay);
     const start = () => node.client?.child.stdin?.end('go\n');
     if (delay > 0) delays.push(setTimeout(start, delay));
     else start();

@@ -13,7 +13,7 @@ export interface Result {
   /** Machines whose apt-get update, or install, failed or did not end in time. */
   readonly failedUpdates: number;
   readonly failedInstalls: number;
-  /** Seconds from the common start; null when nobody finished. */
+  /** Seconds from each machine's start, which is the common one; null when nobody finished. */
   readonly makespan: number | null;
   readonly median: number | null;
   readonly slowest: number | null;

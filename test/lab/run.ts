@@ -22,7 +22,7 @@ export interface LabNode {
   /** Exit codes; undefined: not reached. */
   update: number | undefined;
   install: number | undefined;
-  /** Milliseconds from the common start to the end of the node's work. */
+  /** Milliseconds from the node's start, the common one unless delayed, to its end. */
   finishedMs: number | undefined;
 }
 

@@ -14,6 +14,8 @@ export interface UpstreamCount {
   uniqueNames: number;
   /** Sum of their sizes. */
   uniqueBytes: number;
+  /** The part of uniqueBytes that was sent at least once, as far as finished answers tell. */
+  deliveredBytes: number;
   /** Answers other than 200, 206 and 304. */
   refusals: number;
 }
@@ -66,23 +68,26 @@ export class UpstreamHost {
 
   async count(): Promise<UpstreamCount> {
     const lines = (await this.#logText()).slice(this.#skip).split('\n').filter(Boolean);
-    const count = { requests: 0, bytes: 0, uniqueNames: 0, uniqueBytes: 0, refusals: 0 };
-    const names = new Set<string>();
+    const count = { ...nothing };
+    const names = new Map<string, number>();
     for (const line of lines) {
       const [status, bytes, path] = line.split(' ');
       count.requests++;
       if (status === '200' || status === '206') {
         count.bytes += Number(bytes);
-        names.add(decodeURIComponent(path ?? ''));
+        const name = decodeURIComponent(path ?? '');
+        names.set(name, (names.get(name) ?? 0) + Number(bytes));
       } else if (status !== '304') count.refusals++;
     }
     count.bytes -= this.#unsent;
     count.uniqueNames = names.size;
-    for (const name of names) {
-      count.uniqueBytes += await stat(join(this.#root, name)).then(
+    for (const [name, sent] of names) {
+      const size = await stat(join(this.#root, name)).then(
         (file) => file.size,
         () => 0,
       );
+      count.uniqueBytes += size;
+      count.deliveredBytes += Math.min(size, sent);
     }
     return count;
   }
@@ -95,6 +100,15 @@ export class UpstreamHost {
     return readFile(join(this.#dir, 'access.log'), 'utf8').catch(() => '');
   }
 }
+
+const nothing: UpstreamCount = {
+  requests: 0,
+  bytes: 0,
+  uniqueNames: 0,
+  uniqueBytes: 0,
+  deliveredBytes: 0,
+  refusals: 0,
+};
 
 function configText(dir: string, root: string): string {
   return `daemon off;

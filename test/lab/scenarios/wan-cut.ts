@@ -8,12 +8,18 @@ export const wanCut: Scenario = {
   work: 'update+install',
   async disturb(run, _system, signal) {
     while (!signal.aborted) {
-      const { bytes, uniqueBytes } = await run.upstream.count();
-      if (Math.min(bytes, uniqueBytes) >= run.archive.packageBytes) {
+      const { deliveredBytes } = await run.upstream.count();
+      if (deliveredBytes >= run.archive.packageBytes) {
+        // What nginx gave to the kernel still has to leave it.
+        await pause(1000, signal);
         await run.net.setConnected('upstream', false);
         return run.say('cut the WAN');
       }
-      await sleep(250, undefined, { signal }).catch(() => undefined);
+      await pause(250, signal);
     }
   },
 };
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return sleep(ms, undefined, { signal }).catch(() => undefined);
+}

@@ -106,9 +106,13 @@ class Fleet implements FleetHandle, RunningSystem {
       logFile,
     });
     this.#daemons.set(node, daemon);
-    await waitFor(`debherd on ${node.host.name}`, async () => {
+    const serves = async () => {
       if (!daemon.running) throw new Error(`debherd ended at its start: ${await tail(logFile)}`);
       return (await statusOf(node)) !== undefined;
+    };
+    // Many start on few cores: each question costs time that the start needs.
+    await waitFor(`debherd on ${node.host.name}`, serves, 60_000, 300).catch(async (error) => {
+      throw new Error(`${error.message}; its log: ${await tail(logFile)}`);
     });
   }
 
