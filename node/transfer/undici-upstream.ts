@@ -1,4 +1,5 @@
 // Upstream over undici: redirects by hand, retries, resume by range, a cap of connections per host.
+import { wireUrl } from '../apt/canonical-url.ts';
 import { HerdError } from '../errors.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
@@ -149,7 +150,7 @@ export class UndiciUpstream implements Upstream {
   /** One attempt, redirects followed. Throws UpstreamFailure, HerdError or the client's errors. */
   async #attempt(request: UpstreamRequest, place: Place): Promise<Answer> {
     const first = new URL(request.url);
-    let url = first;
+    let url = new URL(wireUrl(request.url));
     for (let hop = 0; hop <= this.#options.redirectsMax; hop++) {
       const reason = this.#deps.guard.url(url);
       if (reason !== undefined) throw new HerdError('FORBIDDEN_HOST', reason);
