@@ -1,9 +1,11 @@
 // Upstream over undici: redirects by hand, retries, resume by range, a cap of connections per host.
+import type { SecureContext } from 'node:tls';
 import { wireUrl } from '../apt/canonical-url.ts';
 import { HerdError } from '../errors.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import { Agent, type Dispatcher, Pool } from '../wire/http-client.ts';
+import { systemTrust } from '../wire/system-trust.ts';
 import { guardedLookup, type ResolveAll } from './guarded-lookup.ts';
 import { type OpenBody, ResumingBody } from './resuming-body.ts';
 import type { Upstream, UpstreamRequest, UpstreamResponse } from './upstream.ts';
@@ -69,6 +71,7 @@ export class UndiciUpstream implements Upstream {
   readonly #deps: UndiciUpstreamDeps;
   readonly #options: UndiciUpstreamOptions;
   readonly #agent: Agent;
+  #trust: SecureContext | undefined;
 
   constructor(
     deps: UndiciUpstreamDeps,
@@ -114,8 +117,15 @@ export class UndiciUpstream implements Upstream {
       allowH2: false,
       headersTimeout: headersTimeoutMs,
       bodyTimeout: bodyTimeoutMs,
-      connect: { timeout: connectTimeoutMs, lookup, autoSelectFamily: true },
+      connect: { timeout: connectTimeoutMs, lookup, autoSelectFamily: true, ...this.#tls(origin) },
     });
+  }
+
+  /** One context for all https archives, made when the first is asked. */
+  #tls({ protocol }: URL) {
+    if (protocol !== 'https:') return {};
+    this.#trust ??= systemTrust();
+    return { secureContext: this.#trust };
   }
 
   async #openWithRetries(request: UpstreamRequest, from: number): Promise<Answer> {
