@@ -112,6 +112,7 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
   const flights = started.add(
     new Flights({ fleet, peers, discovery, upstream, swarms, counters, clock, log, store }),
   );
+  base.busy = () => flights.active > 0;
   const names = new Names(
     { fleet, peers, upstream, catalog: base.catalog, flights, counters, clock, log },
     { freshnessMs: config.nameFreshness },
@@ -199,7 +200,21 @@ async function openBase(
   const book = bookOf(learner);
   const borrow = borrowerOf(borrowing);
   const counters = new Counters();
-  return { startedAtMs, folder, sources, store, catalog, guard, upstream, book, borrow, counters };
+  // Set as soon as there are flights; until then nothing can be busy.
+  const busy = (): boolean => false;
+  return {
+    busy,
+    startedAtMs,
+    folder,
+    sources,
+    store,
+    catalog,
+    guard,
+    upstream,
+    book,
+    borrow,
+    counters,
+  };
 }
 
 /** The other machines, with a fleet key; nobody without. */
@@ -236,7 +251,10 @@ async function openNetwork(
   const { host, port } = config.peerListen;
   const announced = () => base.counters.add('dht.announced');
   const plainDiscovery = started.add(
-    await DhtDiscovery.open({ ...platform, fleet, announced }, { host, port, key }),
+    await DhtDiscovery.open(
+      { ...platform, fleet, announced, busy: () => base.busy() },
+      { host, port, key },
+    ),
   );
   const discovery = decorate.discovery?.(plainDiscovery) ?? plainDiscovery;
   announceStore(base.store, discovery);

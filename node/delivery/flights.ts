@@ -53,6 +53,11 @@ export class Flights {
     this.#deps = deps;
   }
 
+  /** Flights under way. */
+  get active(): number {
+    return this.#entries.size;
+  }
+
   get(key: string): Flight | undefined {
     return this.#entries.get(key)?.flight;
   }

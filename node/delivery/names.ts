@@ -203,6 +203,7 @@ export class Names {
       const patience = down ? 0 : STALE_AFTER_MS;
       const named = await withDeadline(clock, settled, patience, undefined);
       if (named) return named;
+      if (!down) this.#downUntilMs.set(host, clock.monotonicMs() + HOST_DOWN_MS);
       const stale = { ...old, stale: true };
       this.#remember(url, stale);
       return namedOf(stale, this.#deps.clock.monotonicMs() - old.confirmedMs);

@@ -22,6 +22,9 @@ export interface AnnouncerOptions {
   readonly backlog: number;
 }
 
+/** While transfers run, their bytes matter more than who else may learn of them. */
+const BUSY_PACE_MS = 5_000;
+
 export class Announcer {
   readonly #deps: AnnouncerDeps;
   readonly #options: AnnouncerOptions;
@@ -71,7 +74,7 @@ export class Announcer {
     const { cycleMs, paceMs, slowPaceMs, backlog } = this.#options;
     if (this.#fresh.size === 0) return Math.max(paceMs, cycleMs / this.#held.size);
     const pauseMs = this.#fresh.size > backlog ? slowPaceMs : paceMs;
-    return this.#deps.busy() ? 5 * pauseMs : pauseMs;
+    return this.#deps.busy() ? Math.max(BUSY_PACE_MS, pauseMs) : pauseMs;
   }
 
   async #next(): Promise<void> {

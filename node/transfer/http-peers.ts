@@ -34,8 +34,8 @@ interface HttpPeersOptions {
 }
 
 const defaults: HttpPeersOptions = {
-  connectTimeoutMs: 2_000,
-  answerTimeoutMs: 4_000,
+  connectTimeoutMs: 5_000,
+  answerTimeoutMs: 8_000,
   silenceMs: 3_000,
 };
 

@@ -1,9 +1,17 @@
 // Upstream over undici: redirects by hand, retries, resume by range, a cap of connections per host.
+<<<<<<< HEAD
+=======
+
+import type { SecureContext } from 'node:tls';
+
+>>>>>>> e2e-bad
+
 import { wireUrl } from '../apt/canonical-url.ts';
 import { HerdError } from '../errors.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import { Agent, type Dispatcher, Pool } from '../wire/http-client.ts';
+import { systemTrust } from '../wire/system-trust.ts';
 import { guardedLookup, type ResolveAll } from './guarded-lookup.ts';
 import { type OpenBody, ResumingBody } from './resuming-body.ts';
 import type { Upstream, UpstreamRequest, UpstreamResponse } from './upstream.ts';
@@ -69,6 +77,7 @@ export class UndiciUpstream implements Upstream {
   readonly #deps: UndiciUpstreamDeps;
   readonly #options: UndiciUpstreamOptions;
   readonly #agent: Agent;
+  #trust: SecureContext | undefined;
 
   constructor(
     deps: UndiciUpstreamDeps,
@@ -114,8 +123,15 @@ export class UndiciUpstream implements Upstream {
       allowH2: false,
       headersTimeout: headersTimeoutMs,
       bodyTimeout: bodyTimeoutMs,
-      connect: { timeout: connectTimeoutMs, lookup, autoSelectFamily: true },
+      connect: { timeout: connectTimeoutMs, lookup, autoSelectFamily: true, ...this.#tls(origin) },
     });
+  }
+
+  /** One context for all https archives, made when the first is asked. */
+  #tls({ protocol }: URL) {
+    if (protocol !== 'https:') return {};
+    this.#trust ??= systemTrust();
+    return { secureContext: this.#trust };
   }
 
   async #openWithRetries(request: UpstreamRequest, from: number): Promise<Answer> {
@@ -149,8 +165,13 @@ export class UndiciUpstream implements Upstream {
 
   /** One attempt, redirects followed. Throws UpstreamFailure, HerdError or the client's errors. */
   async #attempt(request: UpstreamRequest, place: Place): Promise<Answer> {
+<<<<<<< HEAD
     const first = new URL(wireUrl(request.url));
-    let url = first;
+    const url = first;
+=======
+    const first = new URL(request.url);
+    let url = new URL(wireUrl(request.url));
+>>>>>>> e2e-bad
     for (let hop = 0; hop <= this.#options.redirectsMax; hop++) {
       const reason = this.#deps.guard.url(url);
       if (reason !== undefined) throw new HerdError('FORBIDDEN_HOST', reason);

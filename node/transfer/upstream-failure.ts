@@ -55,8 +55,20 @@ export function failureOf(thrown: unknown, host: string): UpstreamFailure {
       meaning.retry,
     );
   }
+  if (isDistrust(code)) {
+    const message = `${host} shows a certificate that is not trusted here (${code})`;
+    return new UpstreamFailure(
+      new HerdError('UPSTREAM_ERROR', message, { cause: thrown }),
+      'never',
+    );
+  }
   const message = `${host}: ${reasonOf(thrown)}`;
   return new UpstreamFailure(new HerdError('UPSTREAM_ERROR', message, { cause: thrown }), 'never');
+}
+
+/** Codes of X509_verify_cert(3), as node:tls gives them. */
+function isDistrust(code: string): boolean {
+  return /CERT|ISSUER|SIGNATURE/.test(code) && !code.startsWith('UND_ERR');
 }
 
 /** Statuses that pass by themselves (RFC 9110 15.6, RFC 6585 4). */
