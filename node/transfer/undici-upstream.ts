@@ -1,11 +1,5 @@
 // Upstream over undici: redirects by hand, retries, resume by range, a cap of connections per host.
-<<<<<<< HEAD
-=======
-
 import type { SecureContext } from 'node:tls';
-
->>>>>>> e2e-bad
-
 import { wireUrl } from '../apt/canonical-url.ts';
 import { HerdError } from '../errors.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
@@ -165,13 +159,8 @@ export class UndiciUpstream implements Upstream {
 
   /** One attempt, redirects followed. Throws UpstreamFailure, HerdError or the client's errors. */
   async #attempt(request: UpstreamRequest, place: Place): Promise<Answer> {
-<<<<<<< HEAD
-    const first = new URL(wireUrl(request.url));
-    const url = first;
-=======
     const first = new URL(request.url);
     let url = new URL(wireUrl(request.url));
->>>>>>> e2e-bad
     for (let hop = 0; hop <= this.#options.redirectsMax; hop++) {
       const reason = this.#deps.guard.url(url);
       if (reason !== undefined) throw new HerdError('FORBIDDEN_HOST', reason);
