@@ -1,5 +1,4 @@
-#!/usr/bin/env node
-// The executable: reads the command line and does what its verb says.
+// The command: reads the command line and does what its verb says.
 import {
   type Command,
   ConfigError,
@@ -11,10 +10,10 @@ import {
 } from './command-line.ts';
 import { type Config, keyOf, type Listen, thisMachine } from './config.ts';
 import { showHostPort } from './config-values.ts';
-import { type Clock, systemClock } from './platform/clock.ts';
-import { type InheritedSocket, takeInheritedSockets } from './platform/listen-fds.ts';
+import { systemClock } from './platform/clock.ts';
+import { takeInheritedSockets } from './platform/listen-fds.ts';
 import { createLog, type Log } from './platform/log.ts';
-import { type Random, systemRandom } from './platform/random.ts';
+import { systemRandom } from './platform/random.ts';
 import { type Service, serve } from './serve.ts';
 import { explainStartFailure, type Places } from './start-failure.ts';
 import { version } from './version.ts';
@@ -23,38 +22,11 @@ import { version } from './version.ts';
 const graceMs = 10_000;
 const echoMs = 500;
 
-/** What `run` needs of node.ts, which is loaded only then: other verbs answer at once. */
-interface NodeModule {
-  startNode(config: Config, deps: NodeDeps): Promise<RunningNode>;
-}
-
-interface NodeDeps {
-  readonly log: Log;
-  readonly sockets: readonly InheritedSocket[];
-}
-
-interface RunningNode extends Service {
-  /** Where the apt door really listens, for port 0 and handed-over sockets. */
-  readonly aptListen?: readonly Listen[];
-}
-
-interface TrackerModule {
-  startTracker(
-    deps: { readonly clock: Clock; readonly random: Random; readonly log: Log },
-    options: { readonly host: string; readonly port: number; readonly key: Buffer },
-  ): Promise<Service & { readonly url: string }>;
-}
-
-interface FleetKeyModule {
-  readFleetKey(path: string): Promise<{ readonly tls: Buffer }>;
-}
-
 async function startNode(config: Config, log: Log): Promise<Service> {
   const sockets = takeInheritedSockets(process.env, process.pid);
-  const module: string = './node.ts';
-  const { startNode: start } = (await import(module)) as NodeModule;
+  const { startNode: start } = await import('./node.ts');
   const node = await start(config, { log, sockets });
-  const [listen] = node.aptListen ?? config.aptListen;
+  const [listen] = node.aptListen;
   if (listen !== undefined) {
     process.stdout.write(`Acquire::http::Proxy "http://${showHostPort(reachable(listen))}";\n`);
   }
@@ -72,9 +44,8 @@ async function startTracker(config: Config, log: Log): Promise<Service> {
   if (trackerListen === undefined || fleetKeyFile === undefined) {
     throw new ConfigError('a tracker needs tracker-listen and fleet-key-file; set both');
   }
-  const [keyModule, trackerModule]: string[] = ['./fleet/fleet-key.ts', '../tracker/server.ts'];
-  const { readFleetKey } = (await import(String(keyModule))) as FleetKeyModule;
-  const { startTracker: start } = (await import(String(trackerModule))) as TrackerModule;
+  const { readFleetKey } = await import('./fleet/fleet-key.ts');
+  const { startTracker: start } = await import('../tracker/server.ts');
   const { tls: key } = await readFleetKey(fleetKeyFile);
   const tracker = await start(
     { clock: systemClock, random: systemRandom, log },
