@@ -80,14 +80,21 @@ test('a fault with a number of times wears out', async () => {
   expect((await apt.download(['tool'])).code).toBe(0);
 });
 
+test('a truncated answer stops after the ordered bytes, and apt fails', async () => {
+  upstream.fault(`/${library().path}`, { kind: 'truncate', after: 1000 });
+  expect((await apt.download(['tool'])).code).toBe(100);
+  const { requests, bytes } = upstream.count(`/${library().path}`);
+  expect(bytes).toBe(1000 * requests);
+});
+
+// apt compares Content-Length with its index and hangs up at once, so bytes are left to chance.
 test.each([
-  ['truncated', { kind: 'truncate', after: 1000 }, 1000],
-  ['longer than it says', { kind: 'content-length', delta: -1000 }, 400_000],
-  ['shorter than it says', { kind: 'content-length', delta: 1000 }, 400_000],
-  ['a login page', { kind: 'html' }, 0],
-  ['refused', { kind: 'refuse' }, 0],
-] as const)('an answer that is %s fails', async (_name, fault, bytesMin) => {
+  ['longer than it says', { kind: 'content-length', delta: -1000 }],
+  ['shorter than it says', { kind: 'content-length', delta: 1000 }],
+  ['a login page', { kind: 'html' }],
+  ['refused', { kind: 'refuse' }],
+] as const)('an answer that is %s fails', async (_name, fault) => {
   upstream.fault(`/${library().path}`, fault);
   expect((await apt.download(['tool'])).code).toBe(100);
-  expect(upstream.count(`/${library().path}`).bytes).toBeGreaterThanOrEqual(bytesMin);
+  expect(upstream.count(`/${library().path}`).requests).toBeGreaterThan(0);
 });
