@@ -10,7 +10,7 @@ import { startUpstream } from '../fixtures/upstream.ts';
 import { type AbResult, ab } from './apache-bench.ts';
 import { benchFleet } from './bench-fleet.ts';
 import { type Figure, median } from './figures.ts';
-import { type CachingProxy, startAptCacherNg, startNginxCache } from './proxies.ts';
+import { type CachingProxy, lowPort, startAptCacherNg, startNginxCache } from './proxies.ts';
 
 export interface CachedHitsOptions {
   readonly rounds: number;
@@ -26,7 +26,7 @@ export async function cachedHits(options: CachedHitsOptions): Promise<Figure[]> 
   const archive = await buildArchive(join(dir, 'archive'));
   const paths = await addPool(archive.dir);
   await archive.publishPackages(Buffer.from(paths.map(({ stanza }) => stanza).join('\n')));
-  const upstream = await startUpstream({ root: archive.dir });
+  const upstream = await startUpstream({ root: archive.dir, port: await lowPort() });
   const host = upstream.url.slice('http://'.length);
   const fleet = await benchFleet({ nodes: 1, solo: true, allowHost: host });
   const proxies = new Map<string, CachingProxy>();

@@ -62,9 +62,15 @@ export class ObjectServer {
 }
 
 async function send(response: ServerResponse, block: Buffer, bytes: number): Promise<void> {
+  let wake = () => {};
+  response.on('drain', () => wake());
+  response.on('close', () => wake());
+  response.on('error', () => {});
   for (let at = 0; at < bytes && !response.destroyed; at += block.length) {
     if (response.write(block.subarray(0, bytes - at))) continue;
-    await Promise.race([once(response, 'drain'), once(response, 'close')]).catch(() => {});
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
   }
   response.end();
 }

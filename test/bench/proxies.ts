@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../fixtures/ports.ts';
@@ -43,7 +43,7 @@ http { access_log off; sendfile on; tcp_nopush on; ${paths}
 
 /** apt-cacher-ng with its package's configuration, allowed to ask any port. */
 export async function startAptCacherNg(dir: string): Promise<CachingProxy> {
-  const port = await freePort();
+  const port = await lowPort();
   for (const name of ['cache', 'log']) await mkdir(join(dir, name), { recursive: true });
   const settings = {
     CacheDir: join(dir, 'cache'),
@@ -57,6 +57,19 @@ export async function startAptCacherNg(dir: string): Promise<CachingProxy> {
   };
   const args = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
   return await launch(['apt-cacher-ng', '-c', '/etc/apt-cacher-ng', ...args], port, 'SIGTERM');
+}
+
+/** apt-cacher-ng reads its port as a signed 16-bit number, and the kernel gives higher ones. */
+export async function lowPort(): Promise<number> {
+  for (let port = 20_000 + (process.pid % 10_000); ; port++) if (await isFree(port)) return port;
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 async function launch(
