@@ -2,6 +2,7 @@
 import { type Digest, Hasher, sha256 } from '../content/digest.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
+import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { ObjectReader, PartialObject, Store } from '../store/store.ts';
 import type { StreamMeta } from '../wire/frames.ts';
@@ -10,6 +11,8 @@ import type { StreamMeta } from '../wire/frames.ts';
 const RING_PIECES = 4;
 /** Pieces held in memory when the disk takes no more; the source waits for the slowest reader. */
 const OVERFLOW_PIECES = 64;
+/** A reader that stands still for so long does not hold up the others when nothing is stored. */
+const OVERFLOW_STALL_MS = 4_000;
 
 export interface Piece {
   readonly index: number;
@@ -21,6 +24,7 @@ export type FlightState = 'running' | 'whole' | 'failed';
 
 interface FlightDeps {
   readonly store: Store;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -41,6 +45,8 @@ export class Flight {
   readonly #deps: FlightDeps;
   readonly #expected: Digest | undefined;
   #partial: PartialObject | undefined;
+  /** The store takes no more: what it took is read from there, the rest passes through memory. */
+  #full = false;
   #stored: Promise<ObjectReader | undefined> | undefined;
   #state: FlightState = 'running';
   #error: HerdError | undefined;
@@ -48,10 +54,12 @@ export class Flight {
   #bytes = 0;
   #written = 0;
   #hashes = Buffer.alloc(8 * 32);
-  readonly #hasher = new Hasher();
+  #hasher = new Hasher();
   readonly #ring = new Map<number, Buffer>();
   readonly #readers = new Set<FlightReader>();
   #change = Promise.withResolvers<void>();
+  /** The source waits for readers. */
+  #waiting = false;
   /** True once any byte has gone to apt: what is found wrong later cannot be taken back. */
   released = false;
 
@@ -77,12 +85,18 @@ export class Flight {
       if (this.#partial.bytes > 0) await this.#restartPartial();
       return;
     }
-    for (let index = 0; index < whole; index++) {
-      const bytes = await this.#partial.read(index * PIECE_BYTES, PIECE_BYTES);
-      this.#note(bytes, sha256(bytes));
-      this.#written = this.#pieces;
+    try {
+      for (let index = 0; index < whole; index++) {
+        const bytes = await this.#partial.read(index * PIECE_BYTES, PIECE_BYTES);
+        this.#note(bytes, sha256(bytes));
+        this.#written = this.#pieces;
+      }
+    } catch (error) {
+      this.#startOver();
+      await this.#dropPartial();
+      this.#overflow(error);
     }
-    if (whole > 0) await this.#endIfComplete();
+    if (this.#pieces > 0) await this.#endIfComplete();
   }
 
   get state(): FlightState {
@@ -164,12 +178,23 @@ export class Flight {
     await (wrong ? partial?.discard() : partial?.suspend());
   }
 
+  /** Whether piece `index` can be read now or later: without a disk, what all have read is gone. */
+  holds(index: number): boolean {
+    if (index >= this.#pieces || this.#ring.has(index)) return true;
+    if (this.#partial !== undefined && index < this.#written) return this.#state !== 'failed';
+    if (this.#state !== 'whole' || this.digest === undefined) return false;
+    return this.#stored !== undefined || this.#deps.store.stat(this.digest) !== undefined;
+  }
+
   /** Reads from `index` on. `checked`: the last piece waits until the whole digest is verified. */
   read(index: number, checked: boolean): FlightReader {
-    const reader = new FlightReader(this, index, checked, () => {
-      this.#readers.delete(reader);
-      if (this.#readers.size === 0) void this.#closeStored();
-      this.#notify();
+    const reader = new FlightReader(this, index, checked, {
+      moved: () => this.#readerMoved(),
+      closed: () => {
+        this.#readers.delete(reader);
+        if (this.#readers.size === 0) void this.#letGoOfStored();
+        this.#notify();
+      },
     });
     this.#readers.add(reader);
     return reader;
@@ -211,14 +236,16 @@ export class Flight {
   }
 
   async #write(index: number, bytes: Buffer): Promise<void> {
-    try {
-      await this.#partial?.append(bytes);
-      this.#written = index + 1;
-    } catch (error) {
-      this.#overflow(error);
+    if (!this.#full && this.#partial) {
+      try {
+        await this.#partial.append(bytes);
+        this.#written = index + 1;
+      } catch (error) {
+        if (this.#state === 'running') this.#overflow(error);
+      }
     }
-    if (this.#partial !== undefined) this.#trimRing(this.#pieces - RING_PIECES);
-    else await this.#waitForReaders();
+    if (this.#full) await this.#waitForReaders();
+    else this.#trimRing(this.#pieces - RING_PIECES);
   }
 
   /** The disk takes no more: from here on the bytes stream through memory. */
@@ -227,17 +254,50 @@ export class Flight {
       { object: this.key, reason: reasonOf(error) },
       'cannot be stored; it streams through to those who wait for it',
     );
-    void this.#partial?.discard().catch(() => {});
-    this.#partial = undefined;
+    this.#full = true;
   }
 
   async #waitForReaders(): Promise<void> {
-    for (;;) {
-      const slowest = Math.min(this.#pieces, ...[...this.#readers].map((reader) => reader.index));
+    const { clock } = this.#deps;
+    let stuckAt = -1;
+    let sinceMs = 0;
+    while (this.#state === 'running') {
+      const slowest = this.#slowest();
       this.#trimRing(Math.min(slowest, this.#pieces - 1));
-      if (this.#pieces - slowest < OVERFLOW_PIECES || this.#state !== 'running') return;
-      await this.changed();
+      if (this.#pieces - slowest < OVERFLOW_PIECES) return;
+      if (slowest !== stuckAt) {
+        stuckAt = slowest;
+        sinceMs = clock.monotonicMs();
+      }
+      const leftMs = sinceMs + OVERFLOW_STALL_MS - clock.monotonicMs();
+      if (leftMs <= 0 && this.#leaveBehind(slowest)) continue;
+      this.#waiting = true;
+      await withDeadline(clock, this.changed(), leftMs > 0 ? leftMs : OVERFLOW_STALL_MS, undefined);
+      this.#waiting = false;
     }
+  }
+
+  #slowest(): number {
+    let slowest = this.#pieces;
+    for (const reader of this.#readers) {
+      // What was stored before the disk was full can be read from there.
+      if (!reader.leftBehind) slowest = Math.min(slowest, Math.max(reader.index, this.#written));
+    }
+    return slowest;
+  }
+
+  /** Goes on without those who stand still at `index`, if others wait. */
+  #leaveBehind(index: number): boolean {
+    const readers = [...this.#readers].filter(
+      (reader) => !reader.leftBehind && reader.index >= this.#written,
+    );
+    if (readers.every((reader) => reader.index <= index)) return false;
+    for (const reader of readers) if (reader.index <= index) reader.leftBehind = true;
+    return true;
+  }
+
+  #readerMoved(): void {
+    if (this.#waiting) this.#notify();
   }
 
   #trimRing(below: number): void {
@@ -271,33 +331,66 @@ export class Flight {
       size: this.#bytes,
       ...(lastModified === undefined ? {} : { lastModified }),
     };
+    const partial = this.#partial;
+    if (!partial) return;
+    if (this.#full) {
+      if (this.#readers.size === 0) await this.#dropPartial();
+      return;
+    }
     try {
-      await this.#partial?.commit(object, Buffer.from(this.#hashes.subarray(0, this.#pieces * 32)));
+      await partial.commit(object, Buffer.from(this.#hashes.subarray(0, this.#pieces * 32)));
+      this.#partial = undefined;
       // Opened at once, so that an eviction cannot take it from those who still read.
-      if (this.#partial && this.#readers.size > 0) this.#stored = this.#deps.store.open(digest);
+      if (this.#readers.size > 0) this.#stored = this.#openStored(digest);
     } catch (error) {
       this.#deps.log.warn({ object: digest, reason: reasonOf(error) }, 'could not be kept');
+      this.#full = true;
+      if (this.#readers.size === 0) await this.#dropPartial();
     }
   }
 
   async #readBack(index: number): Promise<Buffer> {
     const offset = index * PIECE_BYTES;
     const length = Math.min(PIECE_BYTES, this.#bytes - offset);
-    if (this.#state === 'running' && this.#partial && index < this.#written) {
-      return await this.#partial.read(offset, length);
-    }
+    const partial = this.#state === 'failed' ? undefined : this.#partial;
+    if (partial && index < this.#written) return await partial.read(offset, length);
     if (this.#state === 'whole' && this.digest !== undefined) {
-      this.#stored ??= this.#deps.store.open(this.digest);
+      this.#stored ??= this.#openStored(this.digest);
       const stored = await this.#stored;
       if (stored) return await stored.read(offset, length);
     }
     throw this.#error ?? new HerdError('SOURCE_FAILED', 'these bytes were not kept: no disk space');
   }
 
-  async #closeStored(): Promise<void> {
+  /** Never rejects: nobody may be waiting for it yet. */
+  async #openStored(digest: Digest): Promise<ObjectReader | undefined> {
+    try {
+      return await this.#deps.store.open(digest);
+    } catch (error) {
+      this.#deps.log.warn({ object: digest, reason: reasonOf(error) }, 'cannot be read back');
+      return undefined;
+    }
+  }
+
+  #startOver(): void {
+    this.#pieces = 0;
+    this.#bytes = 0;
+    this.#written = 0;
+    this.#hasher = new Hasher();
+  }
+
+  async #letGoOfStored(): Promise<void> {
+    if (this.#state !== 'whole') return;
     const stored = this.#stored;
     this.#stored = undefined;
-    await (await stored)?.close();
+    await this.#dropPartial();
+    await (await stored)?.close().catch(() => {});
+  }
+
+  async #dropPartial(): Promise<void> {
+    const partial = this.#partial;
+    this.#partial = undefined;
+    await partial?.discard().catch(() => {});
   }
 
   async #restartPartial(): Promise<void> {
@@ -318,14 +411,21 @@ export class FlightReader {
   index: number;
   readonly #flight: Flight;
   readonly #checked: boolean;
-  readonly #onClose: () => void;
+  readonly #tell: { readonly moved: () => void; readonly closed: () => void };
   #closed = false;
+  /** It stood still while others waited: its next pieces may be gone. */
+  leftBehind = false;
 
-  constructor(flight: Flight, index: number, checked: boolean, onClose: () => void) {
+  constructor(
+    flight: Flight,
+    index: number,
+    checked: boolean,
+    tell: { readonly moved: () => void; readonly closed: () => void },
+  ) {
     this.#flight = flight;
     this.index = index;
     this.#checked = checked;
-    this.#onClose = onClose;
+    this.#tell = tell;
   }
 
   /** 'piece': `next` gives one at once; 'end': there are no more; 'failed': see the flight. */
@@ -338,12 +438,13 @@ export class FlightReader {
   async next(): Promise<Piece> {
     const piece = await this.#flight.piece(this.index);
     this.index++;
+    this.#tell.moved();
     return piece;
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#onClose();
+    this.#tell.closed();
   }
 }

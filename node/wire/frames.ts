@@ -122,7 +122,7 @@ export class FrameDecoder {
 function frameOf(type: number | undefined, number: number, payload: Buffer): Frame {
   switch (type) {
     case types.meta:
-      return { type: 'meta', meta: parse<StreamMeta>(payload) };
+      return { type: 'meta', meta: metaOf(parse(payload)) };
     case types.piece:
       if (payload.length <= HASH_BYTES) break;
       return {
@@ -132,11 +132,13 @@ function frameOf(type: number | undefined, number: number, payload: Buffer): Fra
         bytes: payload.subarray(HASH_BYTES),
       };
     case types.wait:
+      if (payload.length > 0) break;
       return { type: 'wait', ageMs: number };
     case types.end:
+      if (payload.length > 0) break;
       return { type: 'end', pieces: number };
     case types.fail:
-      return { type: 'fail', error: parse<ErrorRecord>(payload) };
+      return { type: 'fail', error: parse(payload) as unknown as ErrorRecord };
   }
   throw new HerdError(
     'SOURCE_FAILED',
@@ -144,10 +146,25 @@ function frameOf(type: number | undefined, number: number, payload: Buffer): Fra
   );
 }
 
-function parse<T>(payload: Buffer): T {
+function parse(payload: Buffer): Record<string, unknown> {
+  let value: unknown;
   try {
-    return JSON.parse(payload.toString()) as T;
+    value = JSON.parse(payload.toString());
   } catch (cause) {
     throw new HerdError('SOURCE_FAILED', 'a frame that is not JSON', { cause });
   }
+  if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  throw new HerdError('SOURCE_FAILED', 'a frame that is no JSON object');
+}
+
+function metaOf(value: Record<string, unknown>): StreamMeta {
+  const { size, lastModified, contentType } = value;
+  if (size !== undefined && !(Number.isSafeInteger(size) && Number(size) >= 0)) {
+    throw new HerdError('SOURCE_FAILED', `a size of ${String(size)} bytes`);
+  }
+  return {
+    ...(size === undefined ? {} : { size: Number(size) }),
+    ...(typeof lastModified === 'string' ? { lastModified } : {}),
+    ...(typeof contentType === 'string' ? { contentType } : {}),
+  };
 }
