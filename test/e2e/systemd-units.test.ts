@@ -16,7 +16,7 @@ beforeAll(async () => {
 const PREPARE = `
 mkdir -p /opt/witness/node /opt/witness/node_modules/.bin
 ln -s /usr/local/lib/test-node /opt/witness/node_modules/.bin/node
-cp /mnt/repo/test/fixtures/unit-witness.ts /opt/witness/node/main.ts
+cp /mnt/repo/test/fixtures/unit-witness.ts /opt/witness/node/debherd.js
 cat > /tmp/site.pp <<'PUPPET'
 class { 'debherd':
   fleet_key      => Sensitive('correct horse battery'),
@@ -40,7 +40,7 @@ for i in 1 2 3 4 5 6 7; do
   echo "killed: $(ask -o /dev/null -w '%{http_code} %{time_total}' http://127.0.0.1:3142/)"
 done
 echo "probe alive: $(/usr/share/debherd/apt-proxy-detect http://mirror.example/)"
-echo 'process.exit(1)' > /opt/witness/node/main.ts
+echo 'process.exit(1)' > /opt/witness/node/debherd.js
 kill_daemon
 echo "probe dead: $(/usr/share/debherd/apt-proxy-detect http://mirror.example/)"
 echo "port of the dead: $(systemctl is-active debherd.socket)"

@@ -23,5 +23,5 @@ function spoilt(chunk: Buffer): Buffer {
   return copy;
 }
 
-const main = new URL('../../node/main.ts', import.meta.url).href;
+const main = new URL('../../node/debherd.js', import.meta.url).href;
 await import(main);

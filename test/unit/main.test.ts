@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import about from '../../package.json' with { type: 'json' };
 
-const main = path.join(import.meta.dirname, '../../node/main.ts');
+const main = path.join(import.meta.dirname, '../../node/debherd.js');
 
 /** Through its first line, as a link in a bin folder runs it. */
 function debherd(...args: string[]) {

@@ -10,7 +10,7 @@ import { treeOf } from '../usage.ts';
 import { inBatches, waitFor } from '../wait.ts';
 
 const fileAt = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const productMain = fileAt('../../../node/main.ts');
+const productMain = fileAt('../../../node/debherd.js');
 const corruptMain = fileAt('../corrupt-node.ts');
 const socketHolder = fileAt('../../fixtures/hold-socket.pl');
 const statusUrl = 'http://127.0.0.1:3142/status.json';
