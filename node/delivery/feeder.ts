@@ -34,6 +34,8 @@ export interface FeederOptions {
   readonly ownerPatienceMs: number;
   /** Time for those who have a part of an orphaned object to come forward. */
   readonly gatherMs: number;
+  /** How long an owner that somebody calls gone may take to say that it is not. */
+  readonly opinionMs: number;
   /** A chain of relays whose head was not heard of for so long is given up. */
   readonly stallMs: number;
 }
@@ -42,6 +44,7 @@ export const feederDefaults: FeederOptions = {
   lookupMs: 25,
   ownerPatienceMs: 300,
   gatherMs: 60,
+  opinionMs: 1_500,
   stallMs: 6_000,
 };
 
@@ -189,9 +192,9 @@ export class Feeder {
         this.#deps.fleet.learn(answer.owner);
         owner = answer.owner;
       } else if (answer.kind === 'stream') {
-        await this.#consume(owner, answer.stream, owner);
-        // Once may be a broken connection; twice, and it is the owner.
-        if (++streams === 2 && this.#continues) {
+        const end = await this.#consume(owner, answer.stream, owner);
+        // Once may be a broken connection; twice, or in silence, and it is the owner.
+        if ((++streams === 2 || end === 'stalled') && this.#continues) {
           this.#failed.add(owner.id);
           return;
         }
@@ -258,10 +261,14 @@ export class Feeder {
     const { digest, host } = this.#order;
     const [owner] = fleet.rank(digest, { host, unbiased: true, limit: 1 });
     if (!owner || owner.id === fleet.self.id || !peers || this.#failed.has(owner.id)) return;
-    const answer = await peers
-      .want(owner, this.#wantOf(true), this.#newPull())
+    const signal = this.#newPull();
+    const asked = peers
+      .want(owner, this.#wantOf(true), signal)
       .catch((error: unknown) => this.#note(owner, 'unreachable', error));
+    const { clock } = this.#deps;
+    const answer = await withDeadline(clock, asked, this.#options.opinionMs, undefined);
     if (answer?.kind === 'stream') await this.#consume(owner, answer.stream, undefined);
+    else this.#pull?.abort();
   }
 
   /** What others have of it already need not come over the WAN a second time. */
@@ -373,7 +380,7 @@ export class Feeder {
     };
     try {
       const stream = await peers.object(peer, this.#flight.key, range, this.#newPull());
-      if (stream) return await this.#consume(peer, stream, options.owner);
+      if (stream) return void (await this.#consume(peer, stream, options.owner));
       this.#tried.push(`${labelOf(peer)}: does not have it`);
     } catch (error) {
       this.#note(peer, 'unreachable', error);
@@ -382,7 +389,11 @@ export class Feeder {
   }
 
   /** Takes a stream to its end. A source that fails is excluded for this flight. */
-  async #consume(peer: PeerAddress, stream: PieceStream, owner: Member | undefined): Promise<void> {
+  async #consume(
+    peer: PeerAddress,
+    stream: PieceStream,
+    owner: Member | undefined,
+  ): Promise<'stalled' | 'ended'> {
     const { clock } = this.#deps;
     this.source = labelOf(peer);
     this.sourceKind = 'peer';
@@ -398,12 +409,14 @@ export class Feeder {
       if (this.#open && peer.id !== undefined) this.#exclude.add(peer.id);
     } catch (error) {
       if (!pull?.signal.aborted) this.#sourceFailed(peer, error);
+      if (error instanceof HerdError && error.code === 'SOURCE_STALLED') return 'stalled';
     } finally {
       report?.cancel();
       stream.cancel();
       this.source = 'none';
     }
     if (owner && this.#flight.state === 'whole') this.#reportWhole(owner, peer);
+    return 'ended';
   }
 
   async #takeFrame(peer: PeerAddress, stream: PieceStream): Promise<boolean> {
@@ -421,7 +434,7 @@ export class Feeder {
       case 'wait':
         this.#rootHeardMs = this.#deps.clock.monotonicMs() - frame.ageMs;
         if (frame.ageMs <= this.#options.stallMs) return true;
-        throw new HerdError('SOURCE_FAILED', `${labelOf(peer)} waits for somebody who is gone`);
+        throw new HerdError('SOURCE_STALLED', `${labelOf(peer)} waits for somebody who is gone`);
       case 'end':
         await this.#flight.end();
         return false;
@@ -445,9 +458,8 @@ export class Feeder {
     if (code === 'CONTENT_MISMATCH') {
       this.#deps.counters.add('pieces.bad');
       this.#note(peer, 'corrupt', error);
-    } else if (code === 'SOURCE_FAILED') {
-      this.#note(peer, reasonOf(error).includes('imeout') ? 'stalled' : 'unreachable', error);
-    }
+    } else if (code === 'SOURCE_STALLED') this.#note(peer, 'stalled', error);
+    else if (code === 'SOURCE_FAILED') this.#note(peer, 'unreachable', error);
   }
 
   async #report(owner: Member, source: PeerAddress, pull: AbortController | undefined) {

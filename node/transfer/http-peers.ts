@@ -340,8 +340,14 @@ function weight(frame: Frame): number {
 }
 
 function failure(peer: string, error: unknown): HerdError {
-  if (error instanceof HerdError && error.code === 'SOURCE_FAILED') return error;
-  return new HerdError('SOURCE_FAILED', `${peer}: ${reasonOf(error)}`, { cause: error });
+  if (error instanceof HerdError && error.code.startsWith('SOURCE_')) return error;
+  const code = isTimeout(error) ? 'SOURCE_STALLED' : 'SOURCE_FAILED';
+  return new HerdError(code, `${peer}: ${reasonOf(error)}`, { cause: error });
+}
+
+function isTimeout(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code !== undefined && /^UND_ERR_(BODY|HEADERS|CONNECT)_TIMEOUT$/.test(code);
 }
 
 function isReset(error: unknown): boolean {

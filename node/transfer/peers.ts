@@ -103,7 +103,10 @@ export interface PieceStream {
 }
 
 export interface Peers {
-  /** All throw HerdError SOURCE_FAILED when the peer cannot be reached or answers nonsense. */
+  /**
+   * All throw HerdError SOURCE_FAILED when the peer cannot be reached or answers nonsense, and
+   * SOURCE_STALLED when it is silent.
+   */
   want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer>;
   /** The pieces [from, to) of an object or of a file that is coming in; `undefined`: not there. */
   object(
