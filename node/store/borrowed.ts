@@ -29,6 +29,11 @@ export class BorrowingStore implements Store {
   readonly #loans = new Map<Digest, Loan>();
   readonly #adopting = new Map<Digest, Promise<boolean>>();
   readonly #events = new EventEmitter<StoreEvents>();
+  /** As of the folder's last change, which each new file is. */
+  #listing: { readonly mtimeMs: number; readonly names: readonly string[] } = {
+    mtimeMs: -1,
+    names: [],
+  };
 
   /** `archives`: apt's Dir::Cache::archives, /var/cache/apt/archives. */
   constructor(deps: { store: Store; log: Log }, options: { archives: string }) {
@@ -58,9 +63,12 @@ export class BorrowingStore implements Store {
   }
 
   /** The .deb files that lie there now; empty when there is no such folder. */
-  async archiveNames(): Promise<string[]> {
+  async archiveNames(): Promise<readonly string[]> {
+    const { mtimeMs } = await stat(this.#folder).catch(() => ({ mtimeMs: -1 }));
+    if (this.#listing.mtimeMs === mtimeMs) return this.#listing.names;
     const names = await readdir(this.#folder).catch(() => []);
-    return names.filter((name) => name.endsWith('.deb'));
+    this.#listing = { mtimeMs, names: names.filter((name) => name.endsWith('.deb')) };
+    return this.#listing.names;
   }
 
   /**
