@@ -30,8 +30,13 @@ type Operation = Row | { type: 'del'; key: string };
 // LevelDB's own defaults are 8 and 4 MiB; buckets are read rarely and digests do not compress.
 const openOptions = { cacheSize: MiB, writeBufferSize: 512 * KiB, compression: false };
 
+/** Answers kept in memory: a herd asks for the same few hundred files within minutes. */
+const ANSWERS_MAX = 1024;
+
 export class LevelCatalog implements Catalog {
   readonly #db: Database;
+  /** Oldest first; emptied whenever anything is learned. */
+  readonly #answers = new Map<string, CatalogEntry>();
   readonly #indexes: KnownIndexes<LevelIndex>;
   #commits: Promise<unknown> = Promise.resolve();
 
@@ -60,6 +65,24 @@ export class LevelCatalog implements Catalog {
   }
 
   async lookup(url: string): Promise<CatalogEntry | undefined> {
+    const answer = this.#answers.get(url);
+    if (answer !== undefined) return answer;
+    const sequence = this.#indexes.nextSequence();
+    const entry = await this.#find(url);
+    // Read before something was learned, it may be what that replaced.
+    if (entry && sequence === this.#indexes.nextSequence()) this.#keep(url, entry);
+    return entry;
+  }
+
+  #keep(url: string, entry: CatalogEntry): void {
+    if (this.#answers.size >= ANSWERS_MAX) {
+      const [oldest] = this.#answers.keys();
+      if (oldest !== undefined) this.#answers.delete(oldest);
+    }
+    this.#answers.set(url, entry);
+  }
+
+  async #find(url: string): Promise<CatalogEntry | undefined> {
     const candidates = this.#indexes.candidates(url).filter(({ files }) => files > 0);
     if (candidates.length === 0) return undefined;
     const hashes = hashesBelow(url, candidates);
@@ -73,7 +96,7 @@ export class LevelCatalog implements Catalog {
     }
     // A table that was replaced between the two lines above is gone: look into its successor.
     const current = candidates.every((index) => this.#indexes.get(index.indexUrl) === index);
-    return current ? undefined : this.lookup(url);
+    return current ? undefined : this.#find(url);
   }
 
   async learn(
@@ -112,6 +135,7 @@ export class LevelCatalog implements Catalog {
     operations.push({ type: 'put', key: `i!${index.indexUrl}`, value: row, valueEncoding: 'utf8' });
     await this.#db.batch<string, Buffer | string>(operations, {});
     this.#indexes.set(known);
+    this.#answers.clear();
   }
 
   async learned(indexUrl: string): Promise<Digest | undefined> {

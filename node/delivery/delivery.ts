@@ -32,6 +32,8 @@ export interface Content {
    * the door then closes short.
    */
   read(start: number, end: number | undefined, signal: AbortSignal): AsyncIterable<Buffer>;
+  /** Instead of reading all of it: the whole, where it is in memory anyway. */
+  whole?(): Buffer;
   /** Must be called when done. */
   close(): void;
 }

@@ -45,6 +45,8 @@ const FIRST_BYTES_MS = 20_000;
 const NAME_TURNS = 4;
 /** An object that came wrong is fetched anew, while no byte of it has gone to the client. */
 const TRIES = 2;
+/** What a slow client may hold of one object at once; larger ones go piece by piece. */
+const WHOLE_BYTES_MAX = 2 * PIECE_BYTES;
 
 export class HerdDelivery implements Delivery {
   readonly #deps: HerdDeliveryDeps;
@@ -152,8 +154,14 @@ export class HerdDelivery implements Delivery {
 
   #fromStore(stored: ObjectReader, extra: Partial<Content>): Content {
     const { counters, flights } = this.#deps;
-    const { digest, size, lastModified } = stored;
+    const { digest, size, lastModified, body } = stored;
+    const whole = (bytes: Buffer) => {
+      counters.add('apt.bytes.local', size);
+      flights.healed(digest);
+      return bytes;
+    };
     return {
+      ...(body && size <= WHOLE_BYTES_MAX ? { whole: () => whole(body) } : {}),
       ...(lastModified === undefined ? {} : { lastModified }),
       ...extra,
       digest,

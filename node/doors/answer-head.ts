@@ -13,7 +13,7 @@ export interface AnswerHead {
   readonly end: number | undefined;
 }
 
-export type Representation = Omit<Content, 'read' | 'close'>;
+export type Representation = Omit<Content, 'read' | 'whole' | 'close'>;
 
 export function answerHead(request: IncomingHttpHeaders, content: Representation): AnswerHead {
   const { size, mustRestart } = content;

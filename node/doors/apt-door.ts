@@ -198,6 +198,10 @@ export class AptDoor {
       return;
     }
     await turnOf(res, signal);
+    if (content.whole && start === 0 && end === content.size) {
+      res.writeHead(status, headers).end(content.whole());
+      return;
+    }
     const length = end === undefined ? undefined : end - start;
     const begin = () => void res.writeHead(status, headers);
     await sendBody(res, content.read(start, end, signal), length, signal, begin);

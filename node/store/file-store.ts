@@ -289,9 +289,9 @@ export class FileStore implements Store {
     const { digest, size } = entry;
     const hot = this.#hot.get(digest) ?? (await this.#heat(entry));
     if (hot !== undefined) {
-      return this.#readerOf(entry, hot.pieceHashes, async (from, length) =>
-        hot.body.subarray(from, from + length),
-      );
+      const { body, pieceHashes } = hot;
+      const read = async (from: number, length: number) => body.subarray(from, from + length);
+      return { ...this.#readerOf(entry, pieceHashes, read), body };
     }
     if (!entry.seen && !(await this.#files.isWhole(digest, size))) {
       this.#deps.log.warn({ digest }, 'stored object has a wrong size');

@@ -16,6 +16,8 @@ export interface ObjectReader extends StoredObject {
    * store does not compare them: whoever passes bytes on does, and deletes an object that rotted.
    */
   readonly pieceHashes: Buffer;
+  /** All its bytes, where they are in memory anyway. */
+  readonly body?: Buffer;
   /** Exactly `length` bytes from `offset`; throws when the object is shorter or unreadable. */
   read(offset: number, length: number): Promise<Buffer>;
   close(): Promise<void>;
