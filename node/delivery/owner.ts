@@ -1,7 +1,6 @@
 // What this node does for other members: as the owner of an object, and as one who has it.
 import type { Digest } from '../content/digest.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
-import { pieceCount } from '../limits.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
 import type {
@@ -41,6 +40,7 @@ export type WantVerdict =
 export class Owner {
   readonly #deps: OwnerDeps;
   #view = -1;
+  #members: readonly Member[] = [];
 
   constructor(deps: OwnerDeps) {
     this.#deps = deps;
@@ -80,12 +80,9 @@ export class Owner {
   }
 
   progress({ digest, member, have }: Progress): ProgressAnswer {
-    const { swarms, flights, store } = this.#deps;
+    const { swarms, flights } = this.#deps;
     const swarm = swarms.get(digest);
-    if (!swarm) return { move: false };
-    const stored = store.stat(digest);
-    const front = stored ? pieceCount(stored.size) : (flights.get(digest)?.pieces ?? 0);
-    return { move: swarm.progress(member, have, front) };
+    return { move: swarm?.progress(member, have, flights.front(digest)) ?? false };
   }
 
   /** A former owner tells what it is still fetching, and what it asked for a moment ago. */
@@ -126,6 +123,7 @@ export class Owner {
     const { fleet, flights, names, peers } = this.#deps;
     if (!peers || fleet.view === this.#view) return;
     this.#view = fleet.view;
+    this.#forgetWhoLeft();
     const claims = new Map<
       string,
       { owner: Member; objects: ClaimedObject[]; names: ClaimedName[] }
@@ -147,6 +145,13 @@ export class Owner {
     for (const { owner, ...claim } of claims.values()) {
       void this.#tell(owner, { member: fleet.self, ...claim });
     }
+  }
+
+  /** Nobody is sent to a member that left. */
+  #forgetWhoLeft(): void {
+    const { fleet, swarms } = this.#deps;
+    for (const { id } of this.#members) if (!fleet.member(id)) swarms.drop(id);
+    this.#members = fleet.members();
   }
 
   async #tell(owner: PeerAddress, claim: Claim): Promise<void> {
