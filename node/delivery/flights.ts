@@ -58,8 +58,10 @@ export class Flights {
     return this.#entries.size;
   }
 
-  get(key: string): Flight | undefined {
-    return this.#entries.get(key)?.flight;
+  /** Pieces that upstream has given of an object; `undefined` when it sets no pace here. */
+  front(key: string): number | undefined {
+    const entry = this.#entries.get(key);
+    return entry?.feeder?.sourceKind === 'upstream' ? entry.flight.pieces : undefined;
   }
 
   /** Joins the flight of an object, or starts it. `lead`: this node is asked as its owner. */

@@ -72,6 +72,9 @@ export class Names {
   readonly #asking = new Map<string, Promise<Named>>();
   readonly #downUntilMs = new Map<string, number>();
   readonly #revalidating = new Map<string, Promise<Named>>();
+  readonly #atUpstream = new Map<string, Promise<Named>>();
+  /** Files that are coming in from upstream, given out as they come. */
+  readonly #streaming = new Map<string, Named>();
 
   constructor(deps: NamesDeps, options: NamesOptions) {
     this.#deps = deps;
@@ -169,6 +172,8 @@ export class Names {
         log.info({ url, owner: member.name, reason: answer.error.message }, 'owner has no answer');
         return 'failed';
       }
+      // It is there and waits for upstream: another owner would only ask upstream once more.
+      return 'failed';
     } catch (error) {
       fleet.blame(member.id, 'unreachable', `${reasonOf(error)} (asked for ${url})`);
     }
@@ -190,12 +195,15 @@ export class Names {
   async #revalidate(url: string): Promise<Named> {
     return await once(this.#revalidating, url, async () => {
       const { clock } = this.#deps;
+      const streaming = this.#streaming.get(url);
+      if (streaming) return streaming;
       const old = await this.#remembered(url);
-      const asked = this.#askUpstream(url, old?.resolution);
+      // It may take longer than those who ask have patience for.
+      const asked = once(this.#atUpstream, url, () => this.#askUpstream(url, old?.resolution));
       if (!old) return await asked;
       const { host } = new URL(url);
       const settled = asked.catch((error: unknown) => {
-        this.#downUntilMs.set(host, clock.monotonicMs() + HOST_DOWN_MS);
+        if (isDown(error)) this.#downUntilMs.set(host, clock.monotonicMs() + HOST_DOWN_MS);
         this.#deps.log.warn({ url, reason: reasonOf(error) }, 'served stale');
         return undefined;
       });
@@ -234,6 +242,7 @@ export class Names {
   async #takeBody(url: string, response: UpstreamResponse): Promise<Named> {
     const { flights, clock } = this.#deps;
     if (isHtml(response.contentType) && !url.endsWith('/') && !url.endsWith('.html')) {
+      void response.body[Symbol.asyncIterator]().return?.();
       const message = `upstream gave a web page for ${url}: a captive portal or an error page`;
       throw new HerdError('UPSTREAM_ERROR', message);
     }
@@ -241,11 +250,20 @@ export class Names {
     const boarding = await flights.launch(key, url);
     const { flight } = boarding;
     flight.describe(metaOf(response));
+    let ended = false;
     const done = this.#feed(flight, response)
       .then(() => this.#named(url, flight, response))
-      .finally(() => boarding.leave());
+      .finally(() => {
+        ended = true;
+        this.#streaming.delete(url);
+        boarding.leave();
+      });
     done.catch(() => {});
-    return await withDeadline(clock, done, STREAM_AFTER_MS, { kind: 'streaming', key } as const);
+    const named = await withDeadline(clock, done, STREAM_AFTER_MS, undefined);
+    if (named) return named;
+    const streaming = { kind: 'streaming', key } as const;
+    if (!ended) this.#streaming.set(url, streaming);
+    return streaming;
   }
 
   async #feed(flight: Flight, response: UpstreamResponse): Promise<void> {
@@ -294,7 +312,11 @@ export class Names {
 
   async #note(url: string, known: Known): Promise<void> {
     this.#remember(url, known);
-    await this.#deps.catalog.remember(url, known.resolution);
+    try {
+      await this.#deps.catalog.remember(url, known.resolution);
+    } catch (error) {
+      this.#deps.log.warn({ url, reason: reasonOf(error) }, 'not remembered across a restart');
+    }
   }
 
   #remember(url: string, known: Known): void {
@@ -328,6 +350,11 @@ function metaOf({ size, lastModified, contentType }: UpstreamResponse) {
     ...(lastModified === undefined ? {} : { lastModified }),
     ...(contentType === undefined ? {} : { contentType }),
   };
+}
+
+function isDown(error: unknown): boolean {
+  const code = error instanceof HerdError ? error.code : undefined;
+  return code === 'UPSTREAM_UNREACHABLE' || code === 'UPSTREAM_STALLED';
 }
 
 function isHtml(contentType: string | undefined): boolean {

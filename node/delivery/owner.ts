@@ -1,7 +1,6 @@
 // What this node does for other members: as the owner of an object, and as one who has it.
 import type { Digest } from '../content/digest.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
-import { pieceCount } from '../limits.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
 import type {
@@ -41,7 +40,7 @@ export type WantVerdict =
 export class Owner {
   readonly #deps: OwnerDeps;
   #view = -1;
-  #ids: ReadonlySet<string> = new Set();
+  #members: readonly Member[] = [];
 
   constructor(deps: OwnerDeps) {
     this.#deps = deps;
@@ -81,12 +80,9 @@ export class Owner {
   }
 
   progress({ digest, member, have }: Progress): ProgressAnswer {
-    const { swarms, flights, store } = this.#deps;
+    const { swarms, flights } = this.#deps;
     const swarm = swarms.get(digest);
-    if (!swarm) return { move: false };
-    const stored = store.stat(digest);
-    const front = stored ? pieceCount(stored.size) : (flights.get(digest)?.pieces ?? 0);
-    return { move: swarm.progress(member, have, front) };
+    return { move: swarm?.progress(member, have, flights.front(digest)) ?? false };
   }
 
   /** A former owner tells what it is still fetching, and what it asked for a moment ago. */
@@ -127,7 +123,7 @@ export class Owner {
     const { fleet, flights, names, peers } = this.#deps;
     if (!peers || fleet.view === this.#view) return;
     this.#view = fleet.view;
-    this.#dropTheGone();
+    this.#forgetWhoLeft();
     const claims = new Map<
       string,
       { owner: Member; objects: ClaimedObject[]; names: ClaimedName[] }
@@ -152,10 +148,10 @@ export class Owner {
   }
 
   /** Nobody is sent to a member that left. */
-  #dropTheGone(): void {
-    const ids = new Set(this.#deps.fleet.members().map(({ id }) => id));
-    for (const id of this.#ids) if (!ids.has(id)) this.#deps.swarms.drop(id);
-    this.#ids = ids;
+  #forgetWhoLeft(): void {
+    const { fleet, swarms } = this.#deps;
+    for (const { id } of this.#members) if (!fleet.member(id)) swarms.drop(id);
+    this.#members = fleet.members();
   }
 
   async #tell(owner: PeerAddress, claim: Claim): Promise<void> {

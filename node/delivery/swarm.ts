@@ -56,7 +56,8 @@ export class Swarm {
     const known = this.#places.get(member.id);
     if (known) {
       this.#leave(known);
-      known.have = Math.max(known.have, have);
+      known.have = have;
+      known.whole = false;
       return;
     }
     this.#places.set(member.id, {
@@ -92,18 +93,32 @@ export class Swarm {
     this.#assign(id, ROOT);
   }
 
-  /** What `id` has now; `front`: what this node has. True when it should ask for another source. */
-  progress(id: string, have: number, front: number): boolean {
+  /**
+   * What `id` has now; `front`: what this node has, when upstream gives it the pace. True when it
+   * should ask for another source.
+   */
+  progress(id: string, have: number, front: number | undefined): boolean {
     const place = this.#places.get(id);
     if (!place) return false;
     const now = this.#clock.monotonicMs();
     place.have = have;
-    place.leaseUntilMs = now + this.#leaseMs();
-    place.lagging = front - have > LAG_PIECES;
+    if (place.parent !== undefined) this.#assign(id, place.parent);
     if (this.size !== undefined && have >= pieceCount(this.size)) this.finished(id);
-    if (!place.lagging || now - place.movedAtMs < MOVE_EVERY_MS) return false;
+    const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);
+    place.lagging = this.#pace(parent, front) - have > LAG_PIECES;
+    if (!parent || !(place.lagging || parent.lagging)) return false;
+    if (now - place.movedAtMs < MOVE_EVERY_MS) return false;
     place.movedAtMs = now;
-    return place.parent !== undefined && place.parent !== ROOT;
+    return true;
+  }
+
+  /** Pieces that a member could have by now: a stored object, all there at once, says nothing. */
+  #pace(parent: Place | undefined, front: number | undefined): number {
+    if (parent) return parent.whole ? 0 : parent.have;
+    if (front !== undefined) return front;
+    let best = 0;
+    for (const { have, whole } of this.#places.values()) if (!whole) best = Math.max(best, have);
+    return best;
   }
 
   /** `id` has the whole object. */
@@ -113,6 +128,8 @@ export class Swarm {
     place.whole = true;
     place.lagging = false;
     this.#leave(place);
+    // It depends on nobody any more.
+    place.parent = undefined;
   }
 
   drop(id: string): void {

@@ -1,0 +1,259 @@
+// What a volatile name stands for: how often upstream is asked, and what is said without it.
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { MemoryCatalog } from '../../node/catalog/memory-catalog.ts';
+import { digestOf } from '../../node/content/digest.ts';
+import { Flights } from '../../node/delivery/flights.ts';
+import { Names } from '../../node/delivery/names.ts';
+import { Swarms } from '../../node/delivery/swarm.ts';
+import { HerdError } from '../../node/errors.ts';
+import { StaticFleet } from '../../node/fleet/static-fleet.ts';
+import { silentLog } from '../../node/platform/log.ts';
+import { Counters } from '../../node/status/counters.ts';
+import { MemoryStore } from '../../node/store/memory-store.ts';
+import type { NameAnswer, Peers } from '../../node/transfer/peers.ts';
+import { type FakeAnswer, FakeUpstream } from '../fixtures/fake-upstream.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
+import { memberFixture } from '../fixtures/members.ts';
+
+const url = 'http://archive.ubuntu.com/ubuntu/dists/noble/InRelease';
+const other = 'http://archive.ubuntu.com/ubuntu/dists/noble-updates/InRelease';
+const body = Buffer.from('Origin: Ubuntu\n');
+const good: FakeAnswer = { body, size: body.length, etag: '"1"' };
+const unreachable = () => new HerdError('UPSTREAM_UNREACHABLE', 'no route to host');
+
+interface Setup {
+  readonly others?: number;
+  readonly ask?: (n: number) => Promise<NameAnswer>;
+}
+
+function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), options: Setup = {}) {
+  const { others = 0, ask } = options;
+  const clock = new ManualClock();
+  const members = Array.from({ length: others }, (_, n) => memberFixture(n + 1));
+  const fleet = new StaticFleet({ clock }, { self: memberFixture(0), others: members });
+  const state = { answer: first };
+  const upstream = new FakeUpstream(() =>
+    typeof state.answer === 'function' ? state.answer() : state.answer,
+  );
+  const counters = new Counters();
+  const store = new MemoryStore();
+  const catalog = new MemoryCatalog();
+  const asked: string[] = [];
+  const peers = {
+    name: async (peer: { name: string }) => {
+      asked.push(peer.name);
+      return await ask!(asked.length);
+    },
+  } as unknown as Peers;
+  const base = { fleet, upstream, counters, clock, log: silentLog, store };
+  const flights = new Flights({
+    ...base,
+    peers: undefined,
+    discovery: undefined,
+    swarms: new Swarms({ clock }),
+  });
+  const names = new Names(
+    { ...base, catalog, flights, peers: ask ? peers : undefined },
+    { freshnessMs: 30_000 },
+  );
+  const later = async (ms: number) => {
+    for (let n = 0; n < 20; n++) await turn();
+    clock.advance(ms);
+    for (let n = 0; n < 20; n++) await turn();
+  };
+  return { clock, fleet, names, upstream, state, flights, catalog, asked, later, store, members };
+}
+
+describe('the owner of a name', () => {
+  test('asks upstream once for all who ask at once, and once per freshness window', async () => {
+    const { names, upstream, clock } = setup(good);
+    const all = await Promise.all(Array.from({ length: 60 }, () => names.answer(url, false)));
+    expect(new Set(all.map((each) => JSON.stringify(each))).size).toBe(1);
+    expect(all[0]).toMatchObject({ kind: 'resolved', stale: false, ageMs: 0 });
+    clock.advance(29_999);
+    expect(await names.answer(url, false)).toMatchObject({ ageMs: 29_999 });
+    expect(upstream.requests.length).toBe(1);
+    clock.advance(1);
+    expect(await names.answer(url, false)).toMatchObject({ ageMs: 0 });
+    expect(upstream.requests.length).toBe(2);
+    expect(upstream.requests[1]).toMatchObject({ ifNoneMatch: '"1"' });
+    expect(upstream.open).toBe(0);
+  });
+
+  test('no-cache shortens the window', async () => {
+    const { names, upstream } = setup(good);
+    await names.resolve(url, false);
+    await names.resolve(url, true);
+    await names.answer(url, true);
+    expect(upstream.requests.length).toBe(3);
+  });
+
+  test('304 confirms what was known, 404 is remembered', async () => {
+    const { names, upstream, state, clock } = setup(good);
+    await names.resolve(url, false);
+    state.answer = { status: 304 };
+    clock.advance(30_000);
+    const confirmed = await names.resolve(url, false);
+    expect(confirmed).toMatchObject({ resolution: { digest: digestOf(body) }, stale: false });
+    state.answer = { status: 404 };
+    await names.resolve(other, false);
+    expect(await names.resolve(other, false)).toMatchObject({ resolution: { status: 404 } });
+    expect(upstream.requests.length).toBe(3);
+  });
+
+  test('an unreachable upstream: the last answer, marked; without one, the error', async () => {
+    const { names, state, clock } = setup(good);
+    await names.resolve(url, false);
+    state.answer = () => Promise.reject(unreachable());
+    clock.advance(40_000);
+    expect(await names.resolve(url, false)).toMatchObject({ stale: true, ageMs: 40_000 });
+    await expect(names.resolve(other, false)).rejects.toMatchObject({
+      code: 'UPSTREAM_UNREACHABLE',
+    });
+    expect(await names.answer(other, false)).toMatchObject({ kind: 'failed' });
+    state.answer = good;
+    clock.advance(10_000);
+    expect(await names.resolve(url, false)).toMatchObject({ stale: false, ageMs: 0 });
+  });
+
+  test('an upstream that does not answer is asked once, however many ask meanwhile', async () => {
+    const { names, upstream, state, clock, later } = setup(good);
+    await names.resolve(url, false);
+    clock.advance(30_000);
+    let release = () => {};
+    state.answer = () => new Promise((resolve) => (release = () => resolve({ status: 304 })));
+    for (let n = 0; n < 4; n++) {
+      const answer = names.resolve(url, false);
+      await later(5_000);
+      expect(await answer).toMatchObject({ stale: true });
+    }
+    expect(upstream.requests.length).toBe(2);
+    release();
+    await later(0);
+    expect(await names.resolve(url, false)).toMatchObject({ stale: false });
+    expect(upstream.requests.length).toBe(2);
+  });
+
+  test('a host that was down a moment ago is not waited for, one that refused a file is', async () => {
+    const { names, state, clock, later } = setup(good);
+    await names.resolve(url, false);
+    await names.resolve(other, false);
+    clock.advance(30_000);
+    state.answer = { status: 403 };
+    expect(await names.resolve(other, false)).toMatchObject({ stale: true });
+    state.answer = async () => {
+      for (let n = 0; n < 5; n++) await turn();
+      return { status: 304 };
+    };
+    const waited = names.resolve(url, false);
+    await later(100);
+    expect(await waited).toMatchObject({ stale: false });
+    clock.advance(30_000);
+    state.answer = () => Promise.reject(unreachable());
+    await names.resolve(url, false);
+    state.answer = () => new Promise(() => {});
+    const atOnce = names.resolve(other, false);
+    await later(1);
+    expect(await atOnce).toMatchObject({ stale: true });
+  });
+
+  test('a web page instead of an index is refused, and its connection freed', async () => {
+    const { names, upstream } = setup({ ...good, contentType: 'text/html; charset=utf-8' });
+    await expect(names.resolve(url, false)).rejects.toThrow('captive portal');
+    expect(upstream.open).toBe(0);
+  });
+
+  test('a peer is told to ask again after two seconds', async () => {
+    const { names, later, upstream } = setup(() => new Promise(() => {}));
+    const answer = names.answer(url, false);
+    await later(2_000);
+    expect(await answer).toEqual({ kind: 'pending' });
+    void names.answer(url, false);
+    await later(0);
+    expect(upstream.requests.length).toBe(1);
+  });
+
+  test('a large file streams; whoever asks meanwhile gets the same stream', async () => {
+    let go = () => {};
+    const held = new Promise<void>((resolve) => (go = resolve));
+    const { names, upstream, later, flights } = setup({ ...good, pace: () => held });
+    const first = names.answer(url, false);
+    await later(500);
+    const streaming = await first;
+    expect(streaming).toMatchObject({ kind: 'streaming' });
+    expect(await names.answer(url, false)).toEqual(streaming);
+    expect(await names.resolve(url, true)).toMatchObject({ kind: 'streaming' });
+    expect(upstream.requests.length).toBe(1);
+    go();
+    await later(0);
+    expect(await names.answer(url, false)).toMatchObject({ kind: 'resolved' });
+    expect(upstream.requests.length).toBe(1);
+    expect(flights.report()).toEqual([]);
+  });
+
+  test('takes over what a former owner knows, and survives a catalog that fails', async () => {
+    const { names, upstream, catalog, members, clock } = setup(good, { others: 1 });
+    catalog.remember = () => Promise.reject(new Error('disk gone'));
+    const resolution = { status: 200, digest: digestOf(body), size: 15, checkedAtMs: 1 };
+    names.claim(members[0]!, { url, resolution, ageMs: 1_000 });
+    names.claim(members[0]!, { url, resolution: { status: 404, checkedAtMs: 1 }, ageMs: 2_000 });
+    await turn();
+    expect(await names.answer(url, false)).toMatchObject({ resolution, ageMs: 1_000 });
+    expect([...names.asked()]).toEqual([]);
+    clock.advance(30_000);
+    expect(await names.answer(url, false)).toMatchObject({ kind: 'resolved', ageMs: 0 });
+    expect([...names.asked()].map((each) => each.url)).toEqual([url]);
+    expect(upstream.requests.length).toBe(1);
+  });
+});
+
+describe('another member', () => {
+  /** A name that is owned by somebody else. */
+  const foreign = (fleet: StaticFleet) => {
+    for (let n = 0; ; n++) {
+      const name = `${url}?${n}`;
+      if (fleet.rank(name).at(-1)!.id === fleet.self.id) return name;
+    }
+  };
+  const resolution = { status: 200, digest: digestOf(body), size: 15, checkedAtMs: 1 };
+
+  test('asks the owner, once for all its clients, and again while it has no answer', async () => {
+    const { names, fleet, upstream, asked } = setup(good, {
+      others: 2,
+      ask: async (n) =>
+        n < 3 ? { kind: 'pending' } : { kind: 'resolved', resolution, ageMs: 5, stale: false },
+    });
+    const name = foreign(fleet);
+    const all = await Promise.all([names.resolve(name, false), names.resolve(name, false)]);
+    expect(all[0]).toMatchObject({ ageMs: 5, holder: { name: asked[0] } });
+    expect(asked.length).toBe(3);
+    expect(upstream.requests.length).toBe(0);
+  });
+
+  test('asks the next in rank when the owner is silent, then upstream', async () => {
+    const { names, fleet, upstream, asked } = setup(good, {
+      others: 2,
+      ask: async () => {
+        throw new HerdError('SOURCE_FAILED', 'refused');
+      },
+    });
+    expect(await names.resolve(foreign(fleet), false)).toMatchObject({ kind: 'resolved' });
+    expect(new Set(asked).size).toBe(2);
+    expect(fleet.blames().length).toBe(2);
+    expect(upstream.requests.length).toBe(1);
+  });
+
+  test('an owner that never has an answer: no second owner is made to ask upstream', async () => {
+    const { names, fleet, asked, clock } = setup(good, {
+      others: 2,
+      ask: async () => {
+        clock.advance(2_000);
+        return { kind: 'pending' };
+      },
+    });
+    await names.resolve(foreign(fleet), false);
+    expect(new Set(asked).size).toBe(1);
+    expect(fleet.blames()).toEqual([]);
+  });
+});

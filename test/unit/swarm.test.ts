@@ -1,0 +1,157 @@
+// What an owner remembers of those who want an object, over time.
+import { describe, expect, test } from 'vitest';
+import { digestOf } from '../../node/content/digest.ts';
+import { Swarm, Swarms } from '../../node/delivery/swarm.ts';
+import { MiB } from '../../node/limits.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
+import { memberFixture } from '../fixtures/members.ts';
+
+const digest = digestOf('big');
+const size = 100 * MiB;
+const nobody = new Set<string>();
+
+function setup(bytes = size) {
+  const clock = new ManualClock();
+  const swarm = new Swarm(digest, bytes, clock);
+  const members = Array.from({ length: 30 }, (_, n) => memberFixture(n));
+  /** As the owner does for a request. Resolves to the number of the source, -1 for the root. */
+  const ask = (n: number, { upstream = true, have = 0, exclude = nobody } = {}) => {
+    const member = members[n]!;
+    swarm.join(member, have);
+    const source = swarm.place(member.id, exclude, upstream);
+    if (source) return members.findIndex(({ id }) => id === source.id);
+    swarm.placeAtRoot(member.id);
+    swarm.rootChildren++;
+    return -1;
+  };
+  return { clock, swarm, members, ask };
+}
+
+describe('a swarm', () => {
+  test.each([
+    ['of a large object from upstream', size, true, 2],
+    ['of a large stored object', size, false, 1],
+    ['of a small object', 100_000, true, 4],
+  ])('%s: nobody serves more than its share', (_what, bytes, upstream, most) => {
+    const { ask } = setup(bytes);
+    const sources = Array.from({ length: 30 }, (_, n) => ask(n, { upstream }));
+    const load = new Map<number, number>();
+    for (const source of sources) load.set(source, (load.get(source) ?? 0) + 1);
+    expect(Math.max(...load.values())).toBe(most);
+    expect(load.get(-1)).toBe(most);
+  });
+
+  test('who asks again gives its old place free', () => {
+    const { ask, members } = setup();
+    for (const n of [0, 1, 2, 3]) ask(n);
+    expect([ask(4), ask(5), ask(6)]).toEqual([0, 1, 2]);
+    expect(ask(4, { exclude: new Set([members[0]!.id]) })).toBe(3);
+    expect(ask(7)).toBe(0);
+  });
+
+  test('a place that nobody speaks of any more becomes free', () => {
+    const { ask, clock } = setup();
+    for (const n of [0, 1, 2, 3, 4, 5]) ask(n);
+    clock.advance(5_001);
+    expect([ask(6), ask(7)]).toEqual([0, 1]);
+  });
+
+  test('who progresses keeps its place', () => {
+    const { ask, clock, swarm, members } = setup();
+    for (const n of [0, 1, 2, 3, 4, 5]) ask(n);
+    clock.advance(3_000);
+    for (const n of [0, 1, 2, 3, 4, 5]) swarm.progress(members[n]!.id, 10, 11);
+    clock.advance(3_000);
+    expect([ask(6), ask(7)]).toEqual([2, 3]);
+  });
+
+  test('who was silent for long and then progresses has its place again, counted once', () => {
+    const { ask, clock, swarm, members } = setup();
+    for (const n of [0, 1, 2, 3, 4, 5]) ask(n);
+    clock.advance(5_001);
+    expect(swarm.place(members[9]!.id, nobody, true)).toBeDefined();
+    for (const n of [2, 3, 4, 5, 2, 3, 4, 5]) swarm.progress(members[n]!.id, 10, 11);
+    expect([ask(6), ask(7)]).toEqual([2, 3]);
+  });
+
+  test('a chain of members behind a stored object stays as it is while it flows', () => {
+    const { ask, clock, swarm, members } = setup();
+    const sources = Array.from({ length: 24 }, (_, n) => ask(n, { upstream: false }));
+    expect(sources).toEqual([-1, ...Array.from({ length: 23 }, (_, n) => n)]);
+    for (let second = 1; second <= 10; second++) {
+      clock.advance(1_000);
+      for (let n = 0; n < 24; n++) {
+        const have = Math.max(0, 48 * second - 2 * n);
+        expect(swarm.progress(members[n]!.id, have, undefined), `${n} at ${second} s`).toBe(false);
+      }
+    }
+    expect(ask(25, { upstream: false })).toBe(23);
+  });
+
+  test('who is far behind its source is moved, seldom, and gets no children', () => {
+    const { ask, clock, swarm, members } = setup();
+    for (const n of [0, 1, 2]) ask(n);
+    const move = (n: number, have: number) => swarm.progress(members[n]!.id, have, 200);
+    expect([move(0, 195), move(1, 195), move(2, 100)]).toEqual([false, false, true]);
+    expect(move(2, 110)).toBe(false);
+    clock.advance(4_000);
+    expect([move(0, 199), move(1, 199), move(2, 120)]).toEqual([false, false, true]);
+    expect(Array.from({ length: 3 }, (_, n) => ask(3 + n))).not.toContain(2);
+  });
+
+  test('those behind a relay that lags are moved, it is not, and its load falls', () => {
+    const { ask, swarm, members } = setup();
+    for (const n of [0, 1, 2]) ask(n);
+    const move = (n: number, have: number) => swarm.progress(members[n]!.id, have, 200);
+    expect([move(0, 50), move(2, 49)]).toEqual([false, true]);
+    expect(ask(2, { have: 49, exclude: new Set([members[0]!.id]) })).toBe(1);
+    expect([ask(3), ask(4)]).not.toContain(0);
+  });
+
+  test('who lost the object and asks again is not taken to have it', () => {
+    const { ask, swarm, members } = setup();
+    ask(0);
+    swarm.finished(members[0]!.id);
+    expect(swarm.ahead(0).map(({ whole }) => whole)).toEqual([true]);
+    ask(0);
+    expect(swarm.ahead(0)).toEqual([]);
+  });
+
+  test('who has the whole object serves also those who once served it', () => {
+    const { ask, swarm, members } = setup();
+    for (const n of [0, 1, 2]) ask(n);
+    swarm.finished(members[2]!.id);
+    expect(ask(0, { exclude: new Set([members[1]!.id]) })).toBe(2);
+  });
+
+  test('who is dropped is nobody’s source', () => {
+    const { ask, swarm, members } = setup();
+    for (const n of [0, 1, 2, 3]) ask(n);
+    swarm.drop(members[0]!.id);
+    expect(Array.from({ length: 6 }, (_, n) => ask(4 + n))).not.toContain(0);
+    expect(swarm.members).toBe(9);
+  });
+
+  test('ahead: the whole ones first, then by what they have; the leader by its claim', () => {
+    const { ask, swarm, members } = setup();
+    ask(0, { have: 5 });
+    ask(1, { have: 9 });
+    swarm.noteLeader(members[2]!, 3);
+    ask(3);
+    swarm.finished(members[3]!.id);
+    expect(swarm.ahead(4).map(({ member }) => member.name)).toEqual(['host3', 'host1', 'host0']);
+    expect(swarm.leader()?.name).toBe('host2');
+  });
+});
+
+test('the swarms asked about last are kept', () => {
+  const swarms = new Swarms({ clock: new ManualClock() });
+  const digests = Array.from({ length: 2_001 }, (_, n) => digestOf(`${n}`));
+  for (const each of digests.slice(0, 2_000)) swarms.of(each, 1);
+  swarms.of(digests[0]!, 1);
+  swarms.of(digests[2_000]!, 1);
+  expect([swarms.get(digests[0]!) !== undefined, swarms.get(digests[1]!)]).toEqual([
+    true,
+    undefined,
+  ]);
+});
