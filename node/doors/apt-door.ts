@@ -76,11 +76,14 @@ export class AptDoor {
       this.#servers.push(server);
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
-        server.listen({ ...place, backlog: BACKLOG }, () => {
+        const listening = () => {
           server.removeListener('error', reject);
           server.on('error', (error) => this.#deps.log.warn({ error }, 'apt door'));
           resolve();
-        });
+        };
+        // Beside a descriptor Node ignores a backlog among the options.
+        if ('fd' in place) server.listen(place, BACKLOG, listening);
+        else server.listen({ ...place, backlog: BACKLOG }, listening);
       });
     }
   }
