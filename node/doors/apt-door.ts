@@ -102,14 +102,17 @@ export class AptDoor {
     const server = this.#createServer();
     return new Promise((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ ...place, backlog: BACKLOG }, () => {
+      const listening = () => {
         server.removeListener('error', reject);
         server.on('error', (error) => {
           this.#deps.log.warn({ reason: reasonOf(error) }, 'the apt door could not accept');
         });
         this.#servers.push(server);
         resolve();
-      });
+      };
+      // Beside a descriptor Node ignores a backlog among the options.
+      if ('fd' in place) server.listen(place, BACKLOG, listening);
+      else server.listen({ ...place, backlog: BACKLOG }, listening);
     });
   }
 
