@@ -42,17 +42,21 @@ export interface FeederOptions {
 
 export const feederDefaults: FeederOptions = {
   lookupMs: 25,
-  ownerPatienceMs: 300,
+  ownerPatienceMs: 1_000,
   gatherMs: 60,
   opinionMs: 1_500,
-  stallMs: 6_000,
+  stallMs: 12_000,
 };
 
 /** Objects above this size report their progress to the owner. */
 const REPORT_BYTES = 4 * MiB;
 const REPORT_EVERY_MS = 1_000;
 const RANKS_ASKED = 3;
-const SOURCES_PER_OWNER = 4;
+/** Turns without a new piece: then the owner is asked for the bytes themselves ... */
+const DIRECT_AFTER_TURNS = 3;
+/** ... and then it is given up. */
+const TURNS_MAX = 8;
+const PAUSE_MS = 100;
 
 export interface FeedOrder {
   readonly digest: Digest;
@@ -71,11 +75,13 @@ export class Feeder {
   readonly #stop = new AbortController();
   readonly #exclude = new Set<string>();
   readonly #failed = new Set<string>();
+  readonly #silent = new Set<string>();
   readonly #tried: string[] = [];
   #leading = false;
   #takingOver = false;
   #pull: AbortController | undefined;
   #rootHeardMs: number;
+  #pieceAtMs = 0;
   #definitive: HerdError | undefined;
   /** 'upstream', a member's name, or 'none'. */
   source = 'none';
@@ -180,28 +186,28 @@ export class Feeder {
     return this.#open && !this.#leading && this.#definitive === undefined;
   }
 
+  /** Follows an owner for as long as it answers and there is progress. */
   async #askOwner(member: Member): Promise<void> {
     let owner = member;
-    let streams = 0;
-    for (let turn = 0; turn < SOURCES_PER_OWNER; turn++) {
-      if (!this.#continues) return;
-      const answer = await this.#want(owner, turn === SOURCES_PER_OWNER - 1);
+    let idle = 0;
+    while (this.#continues && !this.#failed.has(owner.id)) {
+      const before = this.#flight.pieces;
+      const answer = await this.#want(owner, idle >= DIRECT_AFTER_TURNS);
       if (answer === undefined) return;
       if (answer.kind === 'redirect') {
         if (answer.owner.id === this.#deps.fleet.self.id) return this.lead(false);
         this.#deps.fleet.learn(answer.owner);
         owner = answer.owner;
-      } else if (answer.kind === 'stream') {
-        const end = await this.#consume(owner, answer.stream, owner);
-        // Once may be a broken connection; twice, or in silence, and it is the owner.
-        if ((++streams === 2 || end === 'stalled') && this.#continues) {
-          this.#failed.add(owner.id);
-          return;
-        }
-      } else {
+      } else if (answer.kind === 'elsewhere') {
         this.#deps.counters.add('named.by.owner');
         await this.#pullFrom(answer.source, { owner });
+      } else if ((await this.#consume(owner, answer.stream, owner)) !== 'ended') {
+        // Once may be a broken connection; twice without a piece, or in silence: it is the owner.
+        if (idle > 0 || this.#silent.has(owner.id)) this.#failed.add(owner.id);
       }
+      idle = this.#flight.pieces > before ? 0 : idle + 1;
+      if (idle === TURNS_MAX) this.#failed.add(owner.id);
+      else if (idle > 1) await sleep(this.#deps.clock, PAUSE_MS * idle, this.#stop.signal);
     }
   }
 
@@ -393,11 +399,12 @@ export class Feeder {
     peer: PeerAddress,
     stream: PieceStream,
     owner: Member | undefined,
-  ): Promise<'stalled' | 'ended'> {
+  ): Promise<'ended' | 'failed'> {
     const { clock } = this.#deps;
     this.source = labelOf(peer);
     this.sourceKind = 'peer';
     this.#rootHeardMs = clock.monotonicMs();
+    this.#pieceAtMs = this.#rootHeardMs;
     const pull = this.#pull;
     const report =
       owner && (this.#flight.meta.size ?? 0) > REPORT_BYTES
@@ -408,8 +415,9 @@ export class Feeder {
       // It gave what it was asked for, or all it had: nothing more is to be had from it.
       if (this.#open && peer.id !== undefined) this.#exclude.add(peer.id);
     } catch (error) {
-      if (!pull?.signal.aborted) this.#sourceFailed(peer, error);
-      if (error instanceof HerdError && error.code === 'SOURCE_STALLED') return 'stalled';
+      if (pull?.signal.aborted) return 'ended';
+      this.#sourceFailed(peer, error);
+      return 'failed';
     } finally {
       report?.cancel();
       stream.cancel();
@@ -428,6 +436,7 @@ export class Feeder {
         return true;
       case 'piece':
         this.#rootHeardMs = this.#deps.clock.monotonicMs();
+        this.#pieceAtMs = this.#rootHeardMs;
         this.#deps.counters.add('received.bytes.peer', frame.bytes.length);
         await this.#flight.append(frame.index, frame.bytes, frame.hash);
         return true;
@@ -458,8 +467,10 @@ export class Feeder {
     if (code === 'CONTENT_MISMATCH') {
       this.#deps.counters.add('pieces.bad');
       this.#note(peer, 'corrupt', error);
-    } else if (code === 'SOURCE_STALLED') this.#note(peer, 'stalled', error);
-    else if (code === 'SOURCE_FAILED') this.#note(peer, 'unreachable', error);
+    } else if (code === 'SOURCE_STALLED') {
+      if (peer.id !== undefined) this.#silent.add(peer.id);
+      this.#note(peer, 'stalled', error);
+    } else if (code === 'SOURCE_FAILED') this.#note(peer, 'unreachable', error);
   }
 
   async #report(owner: Member, source: PeerAddress, pull: AbortController | undefined) {
@@ -472,9 +483,16 @@ export class Feeder {
     };
     const answer = await peers?.progress(owner, progress, this.#stop.signal).catch(() => undefined);
     if (!answer?.move || !this.#open || this.#pull !== pull) return;
-    this.#tried.push(`${labelOf(source)}: too slow`);
+    if (answer.move === 'slow') this.#noteSlow(source);
     if (source.id !== undefined) this.#exclude.add(source.id);
     pull?.abort();
+  }
+
+  #noteSlow(source: PeerAddress): void {
+    const quietMs = Math.round(this.#deps.clock.monotonicMs() - this.#pieceAtMs);
+    if (quietMs > REPORT_EVERY_MS) {
+      this.#note(source, 'stalled', `${labelOf(source)} gave nothing for ${quietMs} ms`);
+    } else this.#note(source, 'slow', `${labelOf(source)} gives less than it has`);
   }
 
   #reportWhole(owner: Member, source: PeerAddress): void {

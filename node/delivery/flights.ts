@@ -58,6 +58,10 @@ export class Flights {
     return this.#entries.size;
   }
 
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
   /** Pieces that upstream has given of an object; `undefined` when it sets no pace here. */
   front(key: string): number | undefined {
     const entry = this.#entries.get(key);

@@ -82,7 +82,8 @@ export class Owner {
   progress({ digest, member, have }: Progress): ProgressAnswer {
     const { swarms, flights } = this.#deps;
     const swarm = swarms.get(digest);
-    return { move: swarm?.progress(member, have, flights.front(digest)) ?? false };
+    const move = swarm?.progress(member, have, flights.front(digest));
+    return move === undefined ? {} : { move };
   }
 
   /** A former owner tells what it is still fetching, and what it asked for a moment ago. */
@@ -93,14 +94,16 @@ export class Owner {
     for (const name of names) this.#deps.names.claim(member, name);
   }
 
-  /** Somebody with a newer list knows better; with an older one he is told who the owner is. */
+  /** Who asks the wrong one, and has not found the owner gone, is told who the owner is. */
   #redirect(want: Want): Member | undefined {
-    const { fleet } = this.#deps;
-    if (want.view >= fleet.view || want.direct) return undefined;
+    const { fleet, store, flights } = this.#deps;
+    if (want.direct || store.stat(want.digest) || flights.has(want.digest)) return undefined;
     const host = new URL(want.url).host;
     const [owner] = fleet.rank(want.digest, { host, unbiased: true, limit: 1 });
-    if (!owner || owner.id === fleet.self.id || want.failed.includes(owner.id)) return undefined;
-    return owner.id === want.member.id ? undefined : owner;
+    if (!owner || owner.id === fleet.self.id || owner.id === want.member.id) return undefined;
+    const gone = want.failed.includes(owner.id) || fleet.blamed(owner.id) !== undefined;
+    // An older view than the asker's may name somebody who is not the owner any more.
+    return gone || want.view > fleet.view ? undefined : owner;
   }
 
   async #supply(want: Want): Promise<Supply> {

@@ -94,22 +94,22 @@ export class Swarm {
   }
 
   /**
-   * What `id` has now; `front`: what this node has, when upstream gives it the pace. True when it
-   * should ask for another source.
+   * What `id` has now; `front`: what this node has, when upstream gives it the pace. Answers why
+   * it should ask for another source, if it should.
    */
-  progress(id: string, have: number, front: number | undefined): boolean {
+  progress(id: string, have: number, front: number | undefined): 'slow' | 'behind' | undefined {
     const place = this.#places.get(id);
-    if (!place) return false;
+    if (!place) return undefined;
     const now = this.#clock.monotonicMs();
     place.have = have;
     if (place.parent !== undefined) this.#assign(id, place.parent);
     if (this.size !== undefined && have >= pieceCount(this.size)) this.finished(id);
     const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);
     place.lagging = this.#pace(parent, front) - have > LAG_PIECES;
-    if (!parent || !(place.lagging || parent.lagging)) return false;
-    if (now - place.movedAtMs < MOVE_EVERY_MS) return false;
+    if (!parent || !(place.lagging || parent.lagging)) return undefined;
+    if (now - place.movedAtMs < MOVE_EVERY_MS) return undefined;
     place.movedAtMs = now;
-    return true;
+    return place.lagging ? 'slow' : 'behind';
   }
 
   /** Pieces that a member could have by now: a stored object, all there at once, says nothing. */

@@ -18,6 +18,7 @@ import type {
   Want,
   WantAnswer,
 } from './peers.ts';
+import { type QuietGuard, QuietWatch } from './quiet-watch.ts';
 
 interface HttpPeersDeps {
   readonly clock: Clock;
@@ -27,16 +28,16 @@ interface HttpPeersDeps {
 interface HttpPeersOptions {
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
-  /** From the request to the head of the answer. */
-  readonly answerTimeoutMs: number;
-  /** Without any frame, not even a WAIT. */
-  readonly silenceMs: number;
+  /** Seconds from the request to the head of the answer. */
+  readonly answerSeconds: number;
+  /** Seconds without any frame, not even a WAIT. */
+  readonly silenceSeconds: number;
 }
 
 const defaults: HttpPeersOptions = {
   connectTimeoutMs: 5_000,
-  answerTimeoutMs: 8_000,
-  silenceMs: 3_000,
+  answerSeconds: 8,
+  silenceSeconds: 3,
 };
 
 /** A peer's pool without any use for this long is closed. */
@@ -53,10 +54,12 @@ export class HttpPeers implements Peers {
   readonly #deps: HttpPeersDeps;
   readonly #options: HttpPeersOptions;
   readonly #pools = new Map<string, PeerPool>();
+  readonly #watch: QuietWatch;
 
   constructor(deps: HttpPeersDeps, options: Partial<HttpPeersOptions> = {}) {
     this.#deps = deps;
     this.#options = { ...defaults, ...options };
+    this.#watch = new QuietWatch(deps);
   }
 
   async want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer> {
@@ -129,10 +132,12 @@ export class HttpPeers implements Peers {
       path,
       headers: { 'debherd-protocol': String(PROTOCOL_VERSION), 'content-type': 'application/json' },
       body: body === undefined ? null : JSON.stringify(body),
-      headersTimeout: this.#options.answerTimeoutMs,
-      bodyTimeout: this.#options.silenceMs,
+      // Silence is watched for by ticks: see quiet-watch.ts.
+      headersTimeout: 0,
+      bodyTimeout: 0,
     };
-    const attempt = () => exchange(entry.pool, options, nameOf(peer), signal);
+    const patience = { watch: this.#watch, ...this.#options };
+    const attempt = () => exchange(entry.pool, options, nameOf(peer), signal, patience);
     try {
       // A pooled connection that the peer closed a moment ago: at once on a fresh one.
       const answer = await attempt().catch((error) => {
@@ -178,6 +183,12 @@ export class HttpPeers implements Peers {
   }
 }
 
+interface Patience {
+  readonly watch: QuietWatch;
+  readonly answerSeconds: number;
+  readonly silenceSeconds: number;
+}
+
 type Answer =
   | { readonly kind: 'json'; readonly value: unknown }
   | { readonly kind: 'stream'; readonly stream: HttpPieceStream };
@@ -188,6 +199,7 @@ function exchange(
   options: Dispatcher.DispatchOptions,
   peer: string,
   signal: AbortSignal,
+  patience: Patience,
 ): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   let stream: HttpPieceStream | undefined;
@@ -195,21 +207,33 @@ function exchange(
   const chunks: Buffer[] = [];
   let stop = (_reason: Error): void => {};
   const onAbort = () => stop(new HerdError('SOURCE_FAILED', 'no longer wanted'));
-  const settle = () => signal.removeEventListener('abort', onAbort);
+  let quiet: QuietGuard | undefined;
+  const settle = () => {
+    quiet?.end();
+    signal.removeEventListener('abort', onAbort);
+  };
   if (signal.aborted) return Promise.reject(new HerdError('SOURCE_FAILED', 'no longer wanted'));
   signal.addEventListener('abort', onAbort, { once: true });
   pool.dispatch(options, {
     onRequestStart(controller) {
       stop = (reason) => controller.abort(reason);
+      quiet = patience.watch.guard(patience.answerSeconds, () => {
+        // While we ourselves do not read, the peer cannot be heard.
+        if (controller.paused) return 'excused';
+        controller.abort(new HerdError('SOURCE_STALLED', `${peer} is silent`));
+        return 'over';
+      });
       if (signal.aborted) onAbort();
     },
     onResponseStart(controller, statusCode, headers) {
       status = statusCode;
+      quiet?.allow(patience.silenceSeconds);
       if (headers['content-type'] !== PIECES_TYPE) return;
       stream = new HttpPieceStream(peer, controller, settle);
       resolve({ kind: 'stream', stream });
     },
     onResponseData(_controller, chunk) {
+      quiet?.beat();
       if (stream) stream.push(chunk);
       else chunks.push(chunk);
     },

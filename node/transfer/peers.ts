@@ -49,8 +49,11 @@ export interface Progress {
 }
 
 export interface ProgressAnswer {
-  /** Ask the owner for another source: the one you have is too slow. */
-  readonly move: boolean;
+  /**
+   * Ask the owner for another source. 'slow': the one you have keeps from you what it has;
+   * 'behind': it has too little itself.
+   */
+  readonly move?: 'slow' | 'behind';
 }
 
 /** `POST /v1/name`: to the owner of a volatile name. */

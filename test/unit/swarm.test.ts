@@ -82,7 +82,7 @@ describe('a swarm', () => {
       clock.advance(1_000);
       for (let n = 0; n < 24; n++) {
         const have = Math.max(0, 48 * second - 2 * n);
-        expect(swarm.progress(members[n]!.id, have, undefined), `${n} at ${second} s`).toBe(false);
+        expect(swarm.progress(members[n]!.id, have, undefined), `${n} at ${second} s`).toBe(undefined);
       }
     }
     expect(ask(25, { upstream: false })).toBe(23);
@@ -92,10 +92,10 @@ describe('a swarm', () => {
     const { ask, clock, swarm, members } = setup();
     for (const n of [0, 1, 2]) ask(n);
     const move = (n: number, have: number) => swarm.progress(members[n]!.id, have, 200);
-    expect([move(0, 195), move(1, 195), move(2, 100)]).toEqual([false, false, true]);
-    expect(move(2, 110)).toBe(false);
+    expect([move(0, 195), move(1, 195), move(2, 100)]).toEqual([undefined, undefined, 'slow']);
+    expect(move(2, 110)).toBe(undefined);
     clock.advance(4_000);
-    expect([move(0, 199), move(1, 199), move(2, 120)]).toEqual([false, false, true]);
+    expect([move(0, 199), move(1, 199), move(2, 120)]).toEqual([undefined, undefined, 'slow']);
     expect(Array.from({ length: 3 }, (_, n) => ask(3 + n))).not.toContain(2);
   });
 
@@ -103,7 +103,7 @@ describe('a swarm', () => {
     const { ask, swarm, members } = setup();
     for (const n of [0, 1, 2]) ask(n);
     const move = (n: number, have: number) => swarm.progress(members[n]!.id, have, 200);
-    expect([move(0, 50), move(2, 49)]).toEqual([false, true]);
+    expect([move(0, 50), move(2, 49)]).toEqual([undefined, 'behind']);
     expect(ask(2, { have: 49, exclude: new Set([members[0]!.id]) })).toBe(1);
     expect([ask(3), ask(4)]).not.toContain(0);
   });
