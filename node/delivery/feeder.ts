@@ -10,7 +10,7 @@ import { type Clock, sleep, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
 import type { PeerAddress, Peers, PieceStream, Want, WantAnswer } from '../transfer/peers.ts';
-import type { Upstream } from '../transfer/upstream.ts';
+import type { Upstream, UpstreamResponse } from '../transfer/upstream.ts';
 import { PieceAssembler } from './assembler.ts';
 import type { Flight } from './flight.ts';
 import type { Swarms } from './swarm.ts';
@@ -74,8 +74,9 @@ export class Feeder {
   #pull: AbortController | undefined;
   #rootHeardMs: number;
   #definitive: HerdError | undefined;
-  /** 'upstream', a member's name, or 'none'. */
+  /** At the moment: 'upstream', a member's name, or 'none'. */
   source = 'none';
+  /** The last one. */
   sourceKind: 'peer' | 'upstream' = 'peer';
 
   constructor(
@@ -96,9 +97,11 @@ export class Feeder {
     return this.#leading;
   }
 
-  /** Since the head of the chain was last known to be at work; 0 at the head itself. */
+  /** Since the head of the chain was last known to be at work; 0 where upstream is at work. */
   get rootAgeMs(): number {
-    if (this.#leading) return 0;
+    if (this.source === 'upstream') return 0;
+    // A head that takes bytes from a member is behind that one: two may do so in a circle.
+    if (this.#leading && this.source === 'none') return 0;
     return this.#deps.clock.monotonicMs() - this.#rootHeardMs;
   }
 
@@ -110,9 +113,13 @@ export class Feeder {
     if (this.#leading) return;
     const fed = this.#flight.pieces > 0 && this.rootAgeMs < this.#options.stallMs;
     if (fed && !takeover && this.sourceKind === 'peer' && this.source !== 'none') return;
+    this.#becomeHead(takeover);
+    if (this.source !== 'upstream') this.#pull?.abort();
+  }
+
+  #becomeHead(takeover: boolean): void {
     this.#leading = true;
     this.#takingOver = takeover;
-    this.#pull?.abort();
   }
 
   stop(): void {
@@ -163,7 +170,9 @@ export class Feeder {
     const { digest, host } = this.#order;
     for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
       if (!this.#continues) return;
-      if (member.id === this.#deps.fleet.self.id) return this.lead(this.#failed.size > 0);
+      if (member.id === this.#deps.fleet.self.id) {
+        return this.#becomeHead(this.#failed.size > 0);
+      }
       await this.#askOwner(member);
     }
     if (!this.#continues) return;
@@ -182,13 +191,18 @@ export class Feeder {
       if (!this.#continues) return;
       const answer = await this.#want(owner, turn === SOURCES_PER_OWNER - 1);
       if (answer === undefined) return;
+      if (!this.#continues) {
+        if (answer.kind === 'stream') answer.stream.cancel();
+        return;
+      }
       if (answer.kind === 'redirect') {
-        if (answer.owner.id === this.#deps.fleet.self.id) return this.lead(false);
+        if (answer.owner.id === this.#deps.fleet.self.id) return this.#becomeHead(false);
         this.#deps.fleet.learn(answer.owner);
         owner = answer.owner;
       } else if (answer.kind === 'stream') {
-        await this.#consume(owner, answer.stream, owner);
-        // An owner that fails in mid-stream is not asked again.
+        const sound = await this.#consume(owner, answer.stream, owner);
+        // An owner that fails in mid-stream is not asked again; its successor must know why.
+        if (!sound) this.#failed.add(owner.id);
         if (this.#exclude.has(owner.id)) return;
       } else {
         this.#deps.counters.add('named.by.owner');
@@ -201,7 +215,9 @@ export class Feeder {
     const { peers, fleet, clock } = this.#deps;
     if (!peers) return undefined;
     const signal = this.#newPull();
+    const pull = this.#pull;
     const pending = peers.want(owner, this.#wantOf(direct), signal).catch((error: unknown) => {
+      if (signal.aborted) return undefined;
       this.#note(owner, 'unreachable', error);
       this.#failed.add(owner.id);
       return undefined;
@@ -215,6 +231,8 @@ export class Feeder {
       void pending.then((late) => late?.kind === 'stream' && late.stream.cancel());
       return undefined;
     }
+    // From here on it is this request again that a stop or a new role ends.
+    this.#pull = pull;
     const late = await pending;
     if (late) fleet.learn(owner);
     return late;
@@ -287,7 +305,9 @@ export class Feeder {
       const member = fleet
         .members()
         .find(({ address, port }) => address === holder.address && port === holder.port);
-      if (member && (this.#exclude.has(member.id) || member.id === fleet.self.id)) continue;
+      const id = idOf(member ?? holder);
+      // A record outlives its node for hours: one that did not answer a moment ago is not tried.
+      if (id === fleet.self.id || this.#exclude.has(id) || fleet.blamed(id)) continue;
       counters.add('named.by.dht');
       await this.#pullFrom(member ?? holder, {});
       if (!this.#open) return;
@@ -298,6 +318,7 @@ export class Feeder {
     const { upstream, counters } = this.#deps;
     const from = this.#flight.pieces * PIECE_BYTES;
     const signal = this.#newPull();
+    let body: UpstreamResponse['body'] | undefined;
     this.source = 'upstream';
     this.sourceKind = 'upstream';
     counters.add(`upstream.requests.${role}`);
@@ -310,6 +331,7 @@ export class Feeder {
       });
       if (response.status !== 200) throw refused(this.#order.url, response.status);
       const { size, lastModified, contentType } = response;
+      body = response.body;
       this.#flight.describe({
         ...(size === undefined ? {} : { size }),
         ...(lastModified === undefined ? {} : { lastModified }),
@@ -318,7 +340,10 @@ export class Feeder {
       await this.#appendBody(response.body, from - response.from, role);
       if (this.#flight.error?.code === 'CONTENT_MISMATCH') this.#blameUpstream(this.#flight.error);
     } catch (error) {
-      await this.#upstreamFailed(error);
+      void body?.[Symbol.asyncIterator]().return?.();
+      if (!signal.aborted) await this.#upstreamFailed(error);
+    } finally {
+      this.source = 'none';
     }
   }
 
@@ -359,23 +384,28 @@ export class Feeder {
 
   async #pullFrom(peer: PeerAddress, options: { to?: number; owner?: Member }): Promise<void> {
     const { peers } = this.#deps;
-    if (!peers || (peer.id !== undefined && this.#exclude.has(peer.id))) return;
+    if (!peers || this.#exclude.has(idOf(peer))) return;
     const range = {
       from: this.#flight.pieces,
       ...(options.to === undefined ? {} : { to: options.to }),
     };
     try {
       const stream = await peers.object(peer, this.#flight.key, range, this.#newPull());
-      if (stream) return await this.#consume(peer, stream, options.owner);
+      if (stream) return void (await this.#consume(peer, stream, options.owner));
       this.#tried.push(`${labelOf(peer)}: does not have it`);
     } catch (error) {
+      if (this.#pull?.signal.aborted) return;
       this.#note(peer, 'unreachable', error);
     }
-    if (peer.id !== undefined) this.#exclude.add(peer.id);
+    this.#exclude.add(idOf(peer));
   }
 
-  /** Takes a stream to its end. A source that fails is excluded for this flight. */
-  async #consume(peer: PeerAddress, stream: PieceStream, owner: Member | undefined): Promise<void> {
+  /** Takes a stream to its end. False for a source that fails; it is excluded for this flight. */
+  async #consume(
+    peer: PeerAddress,
+    stream: PieceStream,
+    owner: Member | undefined,
+  ): Promise<boolean> {
     const { clock } = this.#deps;
     this.source = labelOf(peer);
     this.sourceKind = 'peer';
@@ -388,14 +418,16 @@ export class Feeder {
     try {
       while (this.#open && (await this.#takeFrame(peer, stream)));
       // It gave what it was asked for, or all it had: nothing more is to be had from it.
-      if (this.#open && peer.id !== undefined) this.#exclude.add(peer.id);
+      if (this.#open) this.#exclude.add(idOf(peer));
     } catch (error) {
-      if (!pull?.signal.aborted) this.#sourceFailed(peer, error);
+      if (!pull?.signal.aborted) return this.#sourceFailed(peer, error);
     } finally {
+      this.source = 'none';
       report?.cancel();
       stream.cancel();
     }
     if (owner && this.#flight.state === 'whole') this.#reportWhole(owner, peer);
+    return true;
   }
 
   async #takeFrame(peer: PeerAddress, stream: PieceStream): Promise<boolean> {
@@ -428,11 +460,12 @@ export class Feeder {
     this.#tried.push(`${this.source}: ${error.message}`);
     if (error.code === 'NOT_FOUND') this.#definitive = error;
     else if (error.code === 'CONTENT_MISMATCH') await this.#flight.fail(error);
-    else throw error;
+    else throw new HerdError('NO_SOURCE', error.message);
   }
 
-  #sourceFailed(peer: PeerAddress, error: unknown): void {
-    if (peer.id !== undefined) this.#exclude.add(peer.id);
+  /** True when the peer itself is well. */
+  #sourceFailed(peer: PeerAddress, error: unknown): boolean {
+    this.#exclude.add(idOf(peer));
     const code = error instanceof HerdError ? error.code : 'INTERNAL';
     if (code === 'CONTENT_MISMATCH') {
       this.#deps.counters.add('pieces.bad');
@@ -440,6 +473,7 @@ export class Feeder {
     } else if (code === 'SOURCE_FAILED') {
       this.#note(peer, reasonOf(error).includes('imeout') ? 'stalled' : 'unreachable', error);
     }
+    return code !== 'CONTENT_MISMATCH' && code !== 'SOURCE_FAILED';
   }
 
   async #report(owner: Member, source: PeerAddress, pull: AbortController | undefined) {
@@ -453,7 +487,7 @@ export class Feeder {
     const answer = await peers?.progress(owner, progress, this.#stop.signal).catch(() => undefined);
     if (!answer?.move || !this.#open || this.#pull !== pull) return;
     this.#tried.push(`${labelOf(source)}: too slow`);
-    if (source.id !== undefined) this.#exclude.add(source.id);
+    this.#exclude.add(idOf(source));
     pull?.abort();
   }
 
@@ -466,7 +500,7 @@ export class Feeder {
     const reason = reasonOf(error);
     this.#tried.push(`${labelOf(peer)}: ${reason}`);
     const detail = `${reason} (${this.#flight.key.slice(0, 12)}…, piece ${this.#flight.pieces})`;
-    if (peer.id !== undefined) this.#deps.fleet.blame(peer.id, fault, detail);
+    this.#deps.fleet.blame(idOf(peer), fault, detail);
     this.#deps.log.warn({ peer: labelOf(peer), fault, object: this.#flight.key }, reason);
     return undefined;
   }
@@ -477,6 +511,11 @@ export class Feeder {
     if (this.#stop.signal.aborted) this.#pull.abort();
     return this.#pull.signal;
   }
+}
+
+/** An address found in the DHT may be that of nobody in the list. */
+function idOf(peer: PeerAddress): string {
+  return peer.id ?? `${peer.address}:${peer.port}`;
 }
 
 function labelOf(peer: PeerAddress): string {

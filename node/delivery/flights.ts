@@ -56,7 +56,7 @@ export class Flights {
   /** Pieces that upstream has given of an object; `undefined` when it sets no pace here. */
   front(key: string): number | undefined {
     const entry = this.#entries.get(key);
-    return entry?.feeder?.sourceKind === 'upstream' ? entry.flight.pieces : undefined;
+    return entry?.feeder?.source === 'upstream' ? entry.flight.pieces : undefined;
   }
 
   /** Joins the flight of an object, or starts it. `lead`: this node is asked as its owner. */
