@@ -62,7 +62,7 @@ export class HttpPeers implements Peers {
   async want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer> {
     const answer = await this.#open(peer, 'POST', '/v1/want', want, signal);
     if (answer.kind === 'stream') return answer;
-    const said = answer.value as { elsewhere?: Member; redirect?: Member };
+    const said = (answer.value ?? {}) as { elsewhere?: Member; redirect?: Member };
     if (said.elsewhere) return { kind: 'elsewhere', source: said.elsewhere };
     if (said.redirect) return { kind: 'redirect', owner: said.redirect };
     throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} gave an answer of no known kind`);
@@ -77,7 +77,9 @@ export class HttpPeers implements Peers {
     const to = range.to === undefined ? '' : `&to=${range.to}`;
     const path = `/v1/objects/${key}?from=${range.from}${to}`;
     const answer = await this.#open(peer, 'GET', path, undefined, signal);
-    return answer.kind === 'stream' ? answer.stream : undefined;
+    if (answer.kind === 'stream') return answer.stream;
+    if (answer.value === undefined) return undefined;
+    throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent no pieces`);
   }
 
   async progress(peer: PeerAddress, progress: Progress, signal: AbortSignal) {
@@ -111,7 +113,10 @@ export class HttpPeers implements Peers {
     signal: AbortSignal,
   ) {
     const answer = await this.#open(peer, method, path, body, signal);
-    if (answer.kind === 'json') return answer.value;
+    if (answer.kind === 'json') {
+      if (typeof answer.value === 'object' && answer.value !== null) return answer.value;
+      throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} gave no answer`);
+    }
     answer.stream.cancel();
     throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent pieces where an answer was due`);
   }
@@ -194,7 +199,12 @@ function exchange(
   let status = 0;
   const chunks: Buffer[] = [];
   let stop = (_reason: Error): void => {};
-  const onAbort = () => stop(new HerdError('SOURCE_FAILED', 'no longer wanted'));
+  const onAbort = () => {
+    const reason = new HerdError('SOURCE_FAILED', 'no longer wanted');
+    stop(reason);
+    // While it still waits for a connection there is nothing to stop.
+    reject(reason);
+  };
   const settle = () => signal.removeEventListener('abort', onAbort);
   if (signal.aborted) return Promise.reject(new HerdError('SOURCE_FAILED', 'no longer wanted'));
   signal.addEventListener('abort', onAbort, { once: true });
