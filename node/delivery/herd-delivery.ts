@@ -7,11 +7,11 @@ import { type Clock, sleep } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { CounterName, Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
-import type { PeerAddress, Peers } from '../transfer/peers.ts';
+import type { PeerAddress, Peers, PieceStream } from '../transfer/peers.ts';
 import type { Upstream } from '../transfer/upstream.ts';
 import type { Content, ContentRequest, Delivery } from './delivery.ts';
 import type { Flight, FlightReader } from './flight.ts';
-import type { Boarding, Flights } from './flights.ts';
+import type { Boarding, FlightOrder, Flights } from './flights.ts';
 import type { Named, Names } from './names.ts';
 import { privateContent } from './private-content.ts';
 import { pumpStream } from './pump.ts';
@@ -112,10 +112,19 @@ export class HerdDelivery implements Delivery {
         .object(named.holder, named.key, { from: 0 }, pull.signal)
         .catch(() => undefined);
       if (!stream) return undefined;
-      boarding = await flights.launch(named.key, request.url);
-      void pumpStream(boarding.flight, stream, this.#deps.counters);
+      boarding = await flights.join(named.key);
+      if (boarding) stream.cancel();
+      else boarding = await this.#pump(named.key, request.url, stream);
     }
     return boarding && (await this.#fromFlight(boarding, {}));
+  }
+
+  async #pump(key: string, url: string, stream: PieceStream): Promise<Boarding> {
+    const { flights, counters } = this.#deps;
+    const boarding = await flights.launch(key, url);
+    const own = await flights.join(key);
+    void pumpStream(boarding.flight, stream, counters).finally(() => own?.leave());
+    return boarding;
   }
 
   async #object(
@@ -132,8 +141,9 @@ export class HerdDelivery implements Delivery {
       book.noteObject(url, stored.digest, stored.size);
       return this.#fromStore(stored, extra);
     }
-    const boarding = await flights.board({ ...entry, url, hints });
-    const content = await this.#fromFlight(boarding, extra);
+    const order = { ...entry, url, hints };
+    const boarding = await flights.board(order);
+    const content = await this.#fromFlight(boarding, extra, order);
     void this.#noteWhenWhole(boarding.flight, url);
     return content;
   }
@@ -167,7 +177,11 @@ export class HerdDelivery implements Delivery {
     };
   }
 
-  async #fromFlight(boarding: Boarding, extra: Partial<Content>): Promise<Content> {
+  async #fromFlight(
+    boarding: Boarding,
+    extra: Partial<Content>,
+    order?: FlightOrder,
+  ): Promise<Content> {
     const { flight } = boarding;
     try {
       await this.#firstBytes(flight);
@@ -178,7 +192,7 @@ export class HerdDelivery implements Delivery {
     const { size, lastModified, contentType } = flight.meta;
     const { flights } = this.#deps;
     const read = (start: number, end: number | undefined, signal: AbortSignal) =>
-      this.#readFlight(boarding, start, end, signal);
+      this.#readAgain(boarding, order, start, end, signal);
     return {
       ...(lastModified === undefined ? {} : { lastModified }),
       ...(contentType === undefined ? {} : { contentType }),
@@ -210,6 +224,37 @@ export class HerdDelivery implements Delivery {
       flight.meta.size === undefined
     ) {
       throw new HerdError('UPSTREAM_STALLED', `no bytes of ${flight.url} came in time`);
+    }
+  }
+
+  /** Reads on from another flight where this one has let go of what is due (no disk space). */
+  async *#readAgain(
+    first: Boarding,
+    order: FlightOrder | undefined,
+    start: number,
+    end: number | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Buffer> {
+    const boarded = [first];
+    let at = start;
+    try {
+      for (let boarding = first; ; ) {
+        try {
+          for await (const chunk of this.#readFlight(boarding, at, end, signal)) {
+            at += chunk.length;
+            yield chunk;
+          }
+          return;
+        } catch (error) {
+          const from = Math.floor(at / PIECE_BYTES);
+          const { flight } = boarding;
+          if (!order || flight.state === 'failed' || flight.holds(from)) throw error;
+          boarding = await this.#deps.flights.board({ ...order, from });
+          boarded.push(boarding);
+        }
+      }
+    } finally {
+      for (const boarding of boarded.slice(1)) boarding.leave();
     }
   }
 
@@ -245,9 +290,16 @@ export class HerdDelivery implements Delivery {
 
 /** True when a piece can be read, false at the end; throws what the flight failed of. */
 async function untilReadable(reader: FlightReader, flight: Flight, signal: AbortSignal) {
-  while (reader.status === 'waiting') {
-    if (signal.aborted) return false;
-    await flight.changed();
+  const gone = Promise.withResolvers<void>();
+  const leave = () => gone.resolve();
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    while (reader.status === 'waiting') {
+      if (signal.aborted) return false;
+      await Promise.race([flight.changed(), gone.promise]);
+    }
+  } finally {
+    signal.removeEventListener('abort', leave);
   }
   if (reader.status === 'failed') {
     throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');

@@ -5,6 +5,7 @@ import { MiB, PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
+import { fullStore } from '../fixtures/full-store.ts';
 import { fastClock, type Herd, type HerdObject, herdFixture, objectOf } from '../fixtures/herd.ts';
 
 const small = objectOf('small', 60_000);
@@ -119,6 +120,45 @@ describe('the owner dies', () => {
     expect(upstream.bytes).toBeLessThan(large.body.length + 16 * PIECE_BYTES);
     expect(upstream.requests.length).toBe(2);
     await expectTidy(herd, gone);
+  });
+});
+
+describe('no room on any disk', () => {
+  test('all get their bytes, also who reads late, from a flight that let go of them', async () => {
+    const upstream = upstreamOf([large], () => sleep(1));
+    const clock = fastClock(4);
+    const store = () => fullStore();
+    const herd = herdFixture({ nodes: 1, objects: [large], upstream, clock, store });
+    const { signal } = new AbortController();
+    const order = { url: large.url, noCache: false, signal };
+    const late = await herd.nodes[0]!.delivery.get(order);
+    expect((await herd.get(0, large.url)).equals(large.body)).toBe(true);
+    const parts: Buffer[] = [];
+    for await (const chunk of late.read(0, undefined, signal)) parts.push(chunk);
+    late.close();
+    expect(Buffer.concat(parts).equals(large.body)).toBe(true);
+    expect(upstream.requests.length).toBe(2);
+    await expectTidy(herd);
+  });
+});
+
+describe('a client that leaves', () => {
+  test('ends its read at once, though no byte comes', async () => {
+    const stuck = Promise.withResolvers<void>();
+    const upstream = upstreamOf([large], (at) => (at > 1e6 ? stuck.promise : sleep(1)));
+    const clock = fastClock(50);
+    const herd = herdFixture({ nodes: 1, objects: [large], upstream, clock });
+    const controller = new AbortController();
+    const reading = herd.get(0, large.url, controller.signal);
+    while (upstream.bytes < 1e6) await sleep(2);
+    await sleep(20);
+    controller.abort();
+    expect((await reading).length).toBeLessThan(large.body.length);
+    // Whoever comes while the flight is being ended begins another one.
+    await sleep(350);
+    const again = herd.get(0, large.url);
+    stuck.resolve();
+    expect((await again).equals(large.body)).toBe(true);
   });
 });
 
