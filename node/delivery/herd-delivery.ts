@@ -9,6 +9,7 @@ import type { CounterName, Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
 import type { PeerAddress, Peers, PieceStream } from '../transfer/peers.ts';
 import type { Upstream } from '../transfer/upstream.ts';
+import { checkedObject } from './checked-object.ts';
 import type { Content, ContentRequest, Delivery } from './delivery.ts';
 import type { Flight, FlightReader } from './flight.ts';
 import type { Boarding, FlightOrder, Flights } from './flights.ts';
@@ -139,7 +140,7 @@ export class HerdDelivery implements Delivery {
       ((await borrow(url, entry)) ? await store.open(entry.digest) : undefined);
     if (stored) {
       book.noteObject(url, stored.digest, stored.size);
-      return this.#fromStore(stored, extra);
+      return this.#fromStore(checkedObject(store, stored), extra);
     }
     const order = { ...entry, url, hints };
     const boarding = await flights.board(order);
@@ -165,7 +166,7 @@ export class HerdDelivery implements Delivery {
       mustRestart: flights.tainted(digest),
       async *read(start, end = size) {
         for (let at = start; at < end; ) {
-          const length = Math.min(PIECE_BYTES, end - at);
+          const length = Math.min(PIECE_BYTES - (at % PIECE_BYTES), end - at);
           const bytes = await stored.read(at, length);
           counters.add('apt.bytes.local', length);
           yield bytes;
