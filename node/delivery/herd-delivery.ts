@@ -71,10 +71,17 @@ export class HerdDelivery implements Delivery {
   }
 
   async #volatile(request: ContentRequest): Promise<Content> {
+    let noCache = request.noCache;
     for (let turn = 0; turn < NAME_TURNS; turn++) {
-      const named = await this.#deps.names.resolve(request.url, request.noCache);
-      const content = await this.#named(request, named);
-      if (content) return content;
+      const named = await this.#deps.names.resolve(request.url, noCache);
+      try {
+        const content = await this.#named(request, named);
+        if (content) return content;
+      } catch (error) {
+        // Nobody kept what the name stood for, and upstream has something newer by now.
+        if (!(error instanceof HerdError) || error.code !== 'CONTENT_MISMATCH') throw error;
+        noCache = true;
+      }
     }
     throw new HerdError('NO_SOURCE', `${request.url} came and went`);
   }
