@@ -199,8 +199,13 @@ export class HerdDelivery implements Delivery {
     }
     const { size, lastModified, contentType } = flight.meta;
     const { flights } = this.#deps;
-    const read = (start: number, end: number | undefined, signal: AbortSignal) =>
-      this.#readAgain(boarding, order, start, end, signal);
+    const slow = flight.state === 'running' && flight.available(true) <= 0;
+    const readAgain = this.#readAgain.bind(this);
+    async function* read(start: number, end: number | undefined, signal: AbortSignal) {
+      // The head alone: apt then waits another 30 s for the bytes.
+      if (slow) yield Buffer.alloc(0);
+      yield* readAgain(boarding, order, start, end, signal);
+    }
     return {
       ...(lastModified === undefined ? {} : { lastModified }),
       ...(contentType === undefined ? {} : { contentType }),
