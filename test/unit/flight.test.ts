@@ -96,7 +96,7 @@ describe('a flight with a store', () => {
     expect(flight.readers).toBe(0);
   });
 
-  test('the last piece waits for the whole digest where it goes to apt, not to a peer', async () => {
+  test('the last piece waits for the whole digest for apt, not for a peer', async () => {
     const body = bytesOf(2 * PIECE_BYTES);
     const flight = await flightOf(body);
     const [first, last] = piecesOf(body);

@@ -26,7 +26,7 @@ async function answerTo(chunks: AsyncIterable<Buffer>, length: number): Promise<
   );
 }
 
-test('bytes that do not come in 20 s: apt gets the head, and the bytes when they come', async () => {
+test('bytes that do not come in 20 s: the head, and the bytes when they come', async () => {
   const object = objectOf('late', 300_000);
   const late = Promise.withResolvers<void>();
   const upstream = new FakeUpstream(() => ({
