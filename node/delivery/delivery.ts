@@ -28,7 +28,8 @@ export interface Content {
    */
   readonly mustRestart: boolean;
   /**
-   * The bytes [start, end), verified, as they arrive. Throws HerdError when they cannot be had;
+   * The bytes [start, end), verified, as they arrive; an empty chunk when the client should get the
+   * head of the answer because the bytes are late. Throws HerdError when they cannot be had;
    * the door then closes short.
    */
   read(start: number, end: number | undefined, signal: AbortSignal): AsyncIterable<Buffer>;

@@ -10,7 +10,7 @@ import { type Clock, sleep, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
 import type { PeerAddress, Peers, PieceStream, Want, WantAnswer } from '../transfer/peers.ts';
-import type { Upstream } from '../transfer/upstream.ts';
+import type { Upstream, UpstreamResponse } from '../transfer/upstream.ts';
 import { PieceAssembler } from './assembler.ts';
 import type { Flight } from './flight.ts';
 import type { Swarms } from './swarm.ts';
@@ -67,6 +67,9 @@ export interface FeedOrder {
   readonly hints: readonly PeerAddress[];
 }
 
+/** How a peer's stream ended. 'told': the peer is well, but says that upstream is out of reach. */
+type Outcome = 'ended' | 'broken' | 'told';
+
 export class Feeder {
   readonly #deps: FeederDeps;
   readonly #options: FeederOptions;
@@ -76,6 +79,7 @@ export class Feeder {
   readonly #exclude = new Set<string>();
   readonly #failed = new Set<string>();
   readonly #silent = new Set<string>();
+  readonly #unable = new Set<string>();
   readonly #tried: string[] = [];
   #leading = false;
   #takingOver = false;
@@ -83,8 +87,9 @@ export class Feeder {
   #rootHeardMs: number;
   #pieceAtMs = 0;
   #definitive: HerdError | undefined;
-  /** 'upstream', a member's name, or 'none'. */
+  /** At the moment: 'upstream', a member's name, or 'none'. */
   source = 'none';
+  /** The last one. */
   sourceKind: 'peer' | 'upstream' = 'peer';
 
   constructor(
@@ -105,24 +110,31 @@ export class Feeder {
     return this.#leading;
   }
 
-  /** Since upstream, or the head of the chain, was last known to be at work. */
+  /** Since the head of the chain was last known to be at work; 0 where upstream is at work. */
   get rootAgeMs(): number {
     if (this.source === 'upstream') return 0;
+    // A head that takes bytes from a member is behind that one: two may do so in a circle.
+    if (this.#leading && this.source === 'none') return 0;
     return this.#deps.clock.monotonicMs() - this.#rootHeardMs;
   }
 
   /**
    * Makes this node the head: others ask it as the owner. `takeover`: the owner did not answer.
-   * Without that, a node that is being fed well stays where it is and just passes on.
+   * `unable`: members that could not reach upstream. Without takeover, a node that is being fed well stays where it is and just passes on.
    */
-  lead(takeover: boolean): void {
+  lead(takeover: boolean, unable: readonly string[] = []): void {
     if (this.#leading) return;
+    for (const id of unable) this.#unable.add(id);
     const fed = this.#flight.pieces > 0 && this.rootAgeMs < this.#options.stallMs;
     if (fed && !takeover && this.sourceKind === 'peer' && this.source !== 'none') return;
+    this.#becomeHead(takeover);
+    if (this.source !== 'upstream') this.#pull?.abort();
+  }
+
+  #becomeHead(takeover: boolean): void {
     this.#leading = true;
     this.#rootHeardMs = this.#deps.clock.monotonicMs();
     this.#takingOver = takeover;
-    this.#pull?.abort();
   }
 
   stop(): void {
@@ -172,8 +184,10 @@ export class Feeder {
     }
     const { digest, host } = this.#order;
     for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
-      if (!this.#continues) return;
-      if (member.id === this.#deps.fleet.self.id) return this.lead(this.#failed.size > 0);
+      if (!this.#continues || this.#unable.size > 1) break;
+      if (member.id === this.#deps.fleet.self.id) {
+        return this.#becomeHead(this.#failed.size > 0);
+      }
       await this.#askOwner(member);
     }
     if (!this.#continues) return;
@@ -194,16 +208,23 @@ export class Feeder {
       const before = this.#flight.pieces;
       const answer = await this.#want(owner, idle >= DIRECT_AFTER_TURNS);
       if (answer === undefined) return;
+      if (!this.#continues) {
+        if (answer.kind === 'stream') answer.stream.cancel();
+        return;
+      }
       if (answer.kind === 'redirect') {
-        if (answer.owner.id === this.#deps.fleet.self.id) return this.lead(false);
+        if (answer.owner.id === this.#deps.fleet.self.id) return this.#becomeHead(false);
         this.#deps.fleet.learn(answer.owner);
         owner = answer.owner;
       } else if (answer.kind === 'elsewhere') {
         this.#deps.counters.add('named.by.owner');
         await this.#pullFrom(answer.source, { owner });
-      } else if ((await this.#consume(owner, answer.stream, owner)) !== 'ended') {
+      } else {
+        const end = await this.#consume(owner, answer.stream, owner);
         // Once may be a broken connection; twice without a piece, or in silence: it is the owner.
-        if (idle > 0 || this.#silent.has(owner.id)) this.#failed.add(owner.id);
+        const gone = end === 'broken' && (idle > 0 || this.#silent.has(owner.id));
+        if (end === 'told') this.#unable.add(owner.id);
+        if (gone || end === 'told') this.#failed.add(owner.id);
       }
       idle = this.#flight.pieces > before ? 0 : idle + 1;
       if (idle === TURNS_MAX) this.#failed.add(owner.id);
@@ -215,7 +236,9 @@ export class Feeder {
     const { peers, fleet, clock } = this.#deps;
     if (!peers) return undefined;
     const signal = this.#newPull();
+    const pull = this.#pull;
     const pending = peers.want(owner, this.#wantOf(direct), signal).catch((error: unknown) => {
+      if (signal.aborted) return undefined;
       this.#note(owner, 'unreachable', error);
       this.#failed.add(owner.id);
       return undefined;
@@ -229,6 +252,8 @@ export class Feeder {
       void pending.then((late) => late?.kind === 'stream' && late.stream.cancel());
       return undefined;
     }
+    // From here on it is this request again that a stop or a new role ends.
+    this.#pull = pull;
     const late = await pending;
     if (late) fleet.learn(owner);
     return late;
@@ -246,6 +271,7 @@ export class Feeder {
       view: fleet.view,
       exclude: [...this.#exclude],
       failed: [...this.#failed],
+      unable: [...this.#unable],
       direct,
     };
   }
@@ -266,7 +292,8 @@ export class Feeder {
     const { fleet, peers } = this.#deps;
     const { digest, host } = this.#order;
     const [owner] = fleet.rank(digest, { host, unbiased: true, limit: 1 });
-    if (!owner || owner.id === fleet.self.id || !peers || this.#failed.has(owner.id)) return;
+    if (!owner || owner.id === fleet.self.id || !peers) return;
+    if (this.#failed.has(owner.id) || this.#unable.has(owner.id)) return;
     const signal = this.#newPull();
     const asked = peers
       .want(owner, this.#wantOf(true), signal)
@@ -305,7 +332,9 @@ export class Feeder {
       const member = fleet
         .members()
         .find(({ address, port }) => address === holder.address && port === holder.port);
-      if (member && (this.#exclude.has(member.id) || member.id === fleet.self.id)) continue;
+      const id = idOf(member ?? holder);
+      // A record outlives its node for hours: one that did not answer a moment ago is not tried.
+      if (id === fleet.self.id || this.#exclude.has(id) || fleet.blamed(id)) continue;
       counters.add('named.by.dht');
       await this.#pullFrom(member ?? holder, {});
       if (!this.#open) return;
@@ -316,6 +345,7 @@ export class Feeder {
     const { upstream, counters } = this.#deps;
     const from = this.#flight.pieces * PIECE_BYTES;
     const signal = this.#newPull();
+    let body: UpstreamResponse['body'] | undefined;
     this.source = 'upstream';
     this.sourceKind = 'upstream';
     counters.add(`upstream.requests.${role}`);
@@ -328,6 +358,7 @@ export class Feeder {
       });
       if (response.status !== 200) throw refused(this.#order.url, response.status);
       const { size, lastModified, contentType } = response;
+      body = response.body;
       this.#flight.describe({
         ...(size === undefined ? {} : { size }),
         ...(lastModified === undefined ? {} : { lastModified }),
@@ -336,7 +367,10 @@ export class Feeder {
       await this.#appendBody(response.body, from - response.from, role);
       if (this.#flight.error?.code === 'CONTENT_MISMATCH') this.#wholeIsWrong(this.#flight.error);
     } catch (error) {
-      await this.#upstreamFailed(error);
+      void body?.[Symbol.asyncIterator]().return?.();
+      if (!signal.aborted) await this.#upstreamFailed(error);
+    } finally {
+      this.source = 'none';
     }
   }
 
@@ -379,7 +413,7 @@ export class Feeder {
 
   async #pullFrom(peer: PeerAddress, options: { to?: number; owner?: Member }): Promise<void> {
     const { peers } = this.#deps;
-    if (!peers || (peer.id !== undefined && this.#exclude.has(peer.id))) return;
+    if (!peers || this.#exclude.has(idOf(peer))) return;
     const range = {
       from: this.#flight.pieces,
       ...(options.to === undefined ? {} : { to: options.to }),
@@ -389,9 +423,10 @@ export class Feeder {
       if (stream) return void (await this.#consume(peer, stream, options.owner));
       this.#tried.push(`${labelOf(peer)}: does not have it`);
     } catch (error) {
+      if (this.#pull?.signal.aborted) return;
       this.#note(peer, 'unreachable', error);
     }
-    if (peer.id !== undefined) this.#exclude.add(peer.id);
+    this.#exclude.add(idOf(peer));
   }
 
   /** Takes a stream to its end. A source that fails is excluded for this flight. */
@@ -399,7 +434,7 @@ export class Feeder {
     peer: PeerAddress,
     stream: PieceStream,
     owner: Member | undefined,
-  ): Promise<'ended' | 'failed'> {
+  ): Promise<Outcome> {
     const { clock } = this.#deps;
     this.source = labelOf(peer);
     this.sourceKind = 'peer';
@@ -413,12 +448,11 @@ export class Feeder {
     try {
       while (this.#open && (await this.#takeFrame(peer, stream)));
       // It gave what it was asked for, or all it had: nothing more is to be had from it.
-      if (this.#open && peer.id !== undefined) this.#exclude.add(peer.id);
+      if (this.#open) this.#exclude.add(idOf(peer));
     } catch (error) {
-      if (pull?.signal.aborted) return 'ended';
-      this.#sourceFailed(peer, error);
-      return 'failed';
+      return pull?.signal.aborted ? 'ended' : this.#sourceFailed(peer, error);
     } finally {
+      this.source = 'none';
       report?.cancel();
       stream.cancel();
       this.source = 'none';
@@ -458,19 +492,23 @@ export class Feeder {
     this.#tried.push(`${this.source}: ${error.message}`);
     if (error.code === 'NOT_FOUND') this.#definitive = error;
     else if (error.code === 'CONTENT_MISMATCH') await this.#flight.fail(error);
-    else throw error;
+    else if (error.code === 'SHUTTING_DOWN') throw new HerdError('SOURCE_FAILED', error.message);
+    else throw new HerdError('NO_SOURCE', error.message);
   }
 
-  #sourceFailed(peer: PeerAddress, error: unknown): void {
-    if (peer.id !== undefined) this.#exclude.add(peer.id);
+  /** True when the peer itself is well. */
+  #sourceFailed(peer: PeerAddress, error: unknown): Outcome {
+    this.#exclude.add(idOf(peer));
     const code = error instanceof HerdError ? error.code : 'INTERNAL';
     if (code === 'CONTENT_MISMATCH') {
       this.#deps.counters.add('pieces.bad');
       this.#note(peer, 'corrupt', error);
     } else if (code === 'SOURCE_STALLED') {
-      if (peer.id !== undefined) this.#silent.add(peer.id);
+      this.#silent.add(idOf(peer));
       this.#note(peer, 'stalled', error);
     } else if (code === 'SOURCE_FAILED') this.#note(peer, 'unreachable', error);
+    else return 'told';
+    return 'broken';
   }
 
   async #report(owner: Member, source: PeerAddress, pull: AbortController | undefined) {
@@ -484,7 +522,7 @@ export class Feeder {
     const answer = await peers?.progress(owner, progress, this.#stop.signal).catch(() => undefined);
     if (!answer?.move || !this.#open || this.#pull !== pull) return;
     if (answer.move === 'slow') this.#noteSlow(source);
-    if (source.id !== undefined) this.#exclude.add(source.id);
+    this.#exclude.add(idOf(source));
     pull?.abort();
   }
 
@@ -504,7 +542,7 @@ export class Feeder {
     const reason = reasonOf(error);
     this.#tried.push(`${labelOf(peer)}: ${reason}`);
     const detail = `${reason} (${this.#flight.key.slice(0, 12)}…, piece ${this.#flight.pieces})`;
-    if (peer.id !== undefined) this.#deps.fleet.blame(peer.id, fault, detail);
+    this.#deps.fleet.blame(idOf(peer), fault, detail);
     this.#deps.log.warn({ peer: labelOf(peer), fault, object: this.#flight.key }, reason);
     return undefined;
   }
@@ -515,6 +553,11 @@ export class Feeder {
     if (this.#stop.signal.aborted) this.#pull.abort();
     return this.#pull.signal;
   }
+}
+
+/** An address found in the DHT may be that of nobody in the list. */
+function idOf(peer: PeerAddress): string {
+  return peer.id ?? `${peer.address}:${peer.port}`;
 }
 
 function labelOf(peer: PeerAddress): string {

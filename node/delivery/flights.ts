@@ -18,6 +18,14 @@ export interface FlightOrder {
   readonly size?: number;
   readonly url: string;
   readonly hints?: readonly PeerAddress[];
+  /** The first piece that is needed; a flight that has it no more is of no use. */
+  readonly from?: number;
+}
+
+/** Asked as the owner of an object; the fields as in Feeder.lead. */
+export interface Lead {
+  readonly takeover: boolean;
+  readonly unable: readonly string[];
 }
 
 interface Entry {
@@ -29,6 +37,8 @@ interface Entry {
   landed: Promise<void>;
   users: number;
   linger: Timer | undefined;
+  /** Nobody wanted it any more: it is on its way to fail. */
+  stopped: boolean;
 }
 
 /** A user's hold on a flight; `leave` when done with it. */
@@ -65,25 +75,27 @@ export class Flights {
   /** Pieces that upstream has given of an object; `undefined` when it sets no pace here. */
   front(key: string): number | undefined {
     const entry = this.#entries.get(key);
-    return entry?.feeder?.sourceKind === 'upstream' ? entry.flight.pieces : undefined;
+    return entry?.feeder?.source === 'upstream' ? entry.flight.pieces : undefined;
   }
 
   /** Joins the flight of an object, or starts it. `lead`: this node is asked as its owner. */
-  async board(order: FlightOrder, lead?: 'lead' | 'takeover'): Promise<Boarding> {
+  async board(order: FlightOrder, lead?: Lead): Promise<Boarding> {
     let known = this.#entries.get(order.digest);
-    while (known?.flight.state === 'failed') {
-      await known.landed;
+    while (known?.stopped || known?.flight.state === 'failed') {
+      await known.landed.catch(() => {});
+      if (this.#entries.get(order.digest) === known) this.#forget(order.digest, known);
       known = this.#entries.get(order.digest);
     }
+    if (known && !known.flight.holds(order.from ?? 0)) known = undefined;
     const entry = known ?? this.#start(order);
-    if (lead) entry.feeder?.lead(lead === 'takeover');
+    if (lead) entry.feeder?.lead(lead.takeover, lead.unable);
     return await this.#hold(order.digest, entry, known !== undefined);
   }
 
   /** Joins a flight that is under way under `key`, if there is one. */
   async join(key: string): Promise<Boarding | undefined> {
     const entry = this.#entries.get(key);
-    if (!entry || entry.flight.state === 'failed') return undefined;
+    if (!entry || entry.stopped || entry.flight.state === 'failed') return undefined;
     return await this.#hold(key, entry, true);
   }
 
@@ -157,6 +169,7 @@ export class Flights {
       landed: opened,
       users: 0,
       linger: undefined,
+      stopped: false,
     };
     this.#entries.set(key, entry);
     entry.landed = opened.then(() => feeder?.run()).finally(() => this.#landed(key, entry));
@@ -175,7 +188,12 @@ export class Flights {
       entry.users--;
       if (entry.users > 0) return;
       if (entry.flight.state !== 'running') this.#forget(key, entry);
-      else entry.linger = this.#deps.clock.after(LINGER_MS, () => entry.feeder?.stop());
+      else entry.linger = this.#deps.clock.after(LINGER_MS, () => stop());
+    };
+    const stop = () => {
+      if (!entry.feeder) return;
+      entry.stopped = true;
+      entry.feeder.stop();
     };
     try {
       await entry.opened;

@@ -8,11 +8,12 @@ import { type Clock, sleep } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { CounterName, Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
-import type { PeerAddress, Peers } from '../transfer/peers.ts';
+import type { PeerAddress, Peers, PieceStream } from '../transfer/peers.ts';
 import type { Upstream } from '../transfer/upstream.ts';
+import { checkedObject } from './checked-object.ts';
 import type { Content, ContentRequest, Delivery } from './delivery.ts';
 import type { Flight, FlightReader } from './flight.ts';
-import type { Boarding, Flights } from './flights.ts';
+import type { Boarding, FlightOrder, Flights } from './flights.ts';
 import type { Named, Names } from './names.ts';
 import { privateContent } from './private-content.ts';
 import { pumpStream } from './pump.ts';
@@ -78,10 +79,17 @@ export class HerdDelivery implements Delivery {
   }
 
   async #volatile(request: ContentRequest): Promise<Content> {
+    let noCache = request.noCache;
     for (let turn = 0; turn < NAME_TURNS; turn++) {
-      const named = await this.#deps.names.resolve(request.url, request.noCache);
-      const content = await this.#named(request, named);
-      if (content) return content;
+      const named = await this.#deps.names.resolve(request.url, noCache);
+      try {
+        const content = await this.#named(request, named);
+        if (content) return content;
+      } catch (error) {
+        // Nobody kept what the name stood for, and upstream has something newer by now.
+        if (!(error instanceof HerdError) || error.code !== 'CONTENT_MISMATCH') throw error;
+        noCache = true;
+      }
     }
     throw new HerdError('NO_SOURCE', `${request.url} came and went`);
   }
@@ -120,10 +128,19 @@ export class HerdDelivery implements Delivery {
         .object(named.holder, named.key, { from: 0 }, pull.signal)
         .catch(() => undefined);
       if (!stream) return undefined;
-      boarding = await flights.launch(named.key, request.url);
-      void pumpStream(boarding.flight, stream, this.#deps.counters);
+      boarding = await flights.join(named.key);
+      if (boarding) stream.cancel();
+      else boarding = await this.#pump(named.key, request.url, stream);
     }
     return boarding && (await this.#fromFlight(boarding, {}));
+  }
+
+  async #pump(key: string, url: string, stream: PieceStream): Promise<Boarding> {
+    const { flights, counters } = this.#deps;
+    const boarding = await flights.launch(key, url);
+    const own = await flights.join(key);
+    void pumpStream(boarding.flight, stream, counters).finally(() => own?.leave());
+    return boarding;
   }
 
   async #object(
@@ -138,10 +155,11 @@ export class HerdDelivery implements Delivery {
       ((await borrow(url, entry)) ? await store.open(entry.digest) : undefined);
     if (stored) {
       book.noteObject(url, stored.digest, stored.size);
-      return this.#fromStore(stored, extra);
+      return this.#fromStore(checkedObject(store, stored), extra);
     }
-    const boarding = await flights.board({ ...entry, url, hints });
-    const content = await this.#fromFlight(boarding, extra);
+    const order = { ...entry, url, hints };
+    const boarding = await flights.board(order);
+    const content = await this.#fromFlight(boarding, extra, order);
     void this.#noteWhenWhole(boarding.flight, url);
     return content;
   }
@@ -169,7 +187,7 @@ export class HerdDelivery implements Delivery {
       mustRestart: flights.tainted(digest),
       async *read(start, end = size) {
         for (let at = start; at < end; ) {
-          const length = Math.min(PIECE_BYTES, end - at);
+          const length = Math.min(PIECE_BYTES - (at % PIECE_BYTES), end - at);
           const bytes = await stored.read(at, length);
           counters.add('apt.bytes.local', length);
           yield bytes;
@@ -181,7 +199,11 @@ export class HerdDelivery implements Delivery {
     };
   }
 
-  async #fromFlight(boarding: Boarding, extra: Partial<Content>): Promise<Content> {
+  async #fromFlight(
+    boarding: Boarding,
+    extra: Partial<Content>,
+    order?: FlightOrder,
+  ): Promise<Content> {
     const { flight } = boarding;
     try {
       await this.#firstBytes(flight);
@@ -191,8 +213,13 @@ export class HerdDelivery implements Delivery {
     }
     const { size, lastModified, contentType } = flight.meta;
     const { flights } = this.#deps;
-    const read = (start: number, end: number | undefined, signal: AbortSignal) =>
-      this.#readFlight(boarding, start, end, signal);
+    const slow = flight.state === 'running' && flight.available(true) <= 0;
+    const readAgain = this.#readAgain.bind(this);
+    async function* read(start: number, end: number | undefined, signal: AbortSignal) {
+      // The head alone: apt then waits another 30 s for the bytes.
+      if (slow) yield Buffer.alloc(0);
+      yield* readAgain(boarding, order, start, end, signal);
+    }
     return {
       ...(lastModified === undefined ? {} : { lastModified }),
       ...(contentType === undefined ? {} : { contentType }),
@@ -224,6 +251,37 @@ export class HerdDelivery implements Delivery {
       flight.meta.size === undefined
     ) {
       throw new HerdError('UPSTREAM_STALLED', `no bytes of ${flight.url} came in time`);
+    }
+  }
+
+  /** Reads on from another flight where this one has let go of what is due (no disk space). */
+  async *#readAgain(
+    first: Boarding,
+    order: FlightOrder | undefined,
+    start: number,
+    end: number | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Buffer> {
+    const boarded = [first];
+    let at = start;
+    try {
+      for (let boarding = first; ; ) {
+        try {
+          for await (const chunk of this.#readFlight(boarding, at, end, signal)) {
+            at += chunk.length;
+            yield chunk;
+          }
+          return;
+        } catch (error) {
+          const from = Math.floor(at / PIECE_BYTES);
+          const { flight } = boarding;
+          if (!order || flight.state === 'failed' || flight.holds(from)) throw error;
+          boarding = await this.#deps.flights.board({ ...order, from });
+          boarded.push(boarding);
+        }
+      }
+    } finally {
+      for (const boarding of boarded.slice(1)) boarding.leave();
     }
   }
 
@@ -259,9 +317,16 @@ export class HerdDelivery implements Delivery {
 
 /** True when a piece can be read, false at the end; throws what the flight failed of. */
 async function untilReadable(reader: FlightReader, flight: Flight, signal: AbortSignal) {
-  while (reader.status === 'waiting') {
-    if (signal.aborted) return false;
-    await flight.changed();
+  const gone = Promise.withResolvers<void>();
+  const leave = () => gone.resolve();
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    while (reader.status === 'waiting') {
+      if (signal.aborted) return false;
+      await Promise.race([flight.changed(), gone.promise]);
+    }
+  } finally {
+    signal.removeEventListener('abort', leave);
   }
   if (reader.status === 'failed') {
     throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');

@@ -203,6 +203,8 @@ export class Names {
       if (!old) return await asked;
       const { host } = new URL(url);
       const settled = asked.catch((error: unknown) => {
+        // "Not there" was true then; what upstream says now is another matter.
+        if (old.resolution.status !== 200 && !isDown(error)) throw error;
         if (isDown(error)) this.#downUntilMs.set(host, clock.monotonicMs() + HOST_DOWN_MS);
         this.#deps.log.warn({ url, reason: reasonOf(error) }, 'served stale');
         return undefined;
@@ -224,6 +226,7 @@ export class Names {
     const response = await upstream.fetch({
       url,
       immutable: false,
+      hurried: old !== undefined,
       ...(old?.etag === undefined ? {} : { ifNoneMatch: old.etag }),
       ...(old?.lastModified === undefined ? {} : { ifModifiedSince: old.lastModified }),
     });

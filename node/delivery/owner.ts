@@ -13,6 +13,7 @@ import type {
   ProgressAnswer,
   Want,
 } from '../transfer/peers.ts';
+import { checkedObject } from './checked-object.ts';
 import type { Boarding, Flights } from './flights.ts';
 import type { Names } from './names.ts';
 import type { Swarm, Swarms } from './swarm.ts';
@@ -76,7 +77,7 @@ export class Owner {
     const boarding = await this.#deps.flights.join(key);
     if (boarding) return { kind: 'flight', boarding };
     const object = await this.#deps.store.open(key as Digest);
-    return object && { kind: 'stored', object };
+    return object && { kind: 'stored', object: checkedObject(this.#deps.store, object) };
   }
 
   progress({ digest, member, have }: Progress): ProgressAnswer {
@@ -109,10 +110,13 @@ export class Owner {
   async #supply(want: Want): Promise<Supply> {
     const { store, flights } = this.#deps;
     const object = await store.open(want.digest);
-    if (object) return { kind: 'stored', object };
+    if (object) return { kind: 'stored', object: checkedObject(store, object) };
     const { digest, size, url } = want;
     const order = { digest, url, ...(size === undefined ? {} : { size }) };
-    const boarding = await flights.board(order, want.failed.length > 0 ? 'takeover' : 'lead');
+    const boarding = await flights.board(order, {
+      takeover: want.failed.length > 0,
+      unable: want.unable,
+    });
     return { kind: 'flight', boarding };
   }
 

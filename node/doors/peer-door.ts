@@ -43,8 +43,12 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     const verdict = await owner.want(want);
     if (verdict.kind === 'elsewhere') return { elsewhere: verdict.source };
     if (verdict.kind === 'redirect') return { redirect: verdict.owner };
-    const complete = await stream(deps, reply, verdict.supply, { from: want.have });
-    verdict.served(complete);
+    let complete = false;
+    try {
+      complete = await stream(deps, reply, verdict.supply, { from: want.have });
+    } finally {
+      verdict.served(complete);
+    }
   });
   server.get('/v1/objects/:key', async (request, reply) => {
     const { key } = request.params as { key: string };
@@ -97,8 +101,10 @@ function checkWant(body: unknown): Want {
     typeof want.member?.id === 'string' &&
     Number.isSafeInteger(want.have) &&
     want.have >= 0 &&
+    (want.size === undefined || (Number.isSafeInteger(want.size) && want.size >= 0)) &&
     Array.isArray(want.exclude) &&
-    Array.isArray(want.failed);
+    Array.isArray(want.failed) &&
+    Array.isArray(want.unable);
   if (!sound) throw new HerdError('BAD_REQUEST', 'not a want');
   checkUrl(want.url);
   return want;

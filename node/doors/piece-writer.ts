@@ -1,11 +1,11 @@
 // Writes an object to a peer as a piece stream, whole or as it comes in.
 import type { ServerResponse } from 'node:http';
 import type { Feeder } from '../delivery/feeder.ts';
-import type { Flight, FlightReader } from '../delivery/flight.ts';
+import type { Flight } from '../delivery/flight.ts';
 import type { Supply } from '../delivery/owner.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
-import type { Clock } from '../platform/clock.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader } from '../store/store.ts';
 import { encode } from '../wire/frames.ts';
@@ -73,8 +73,17 @@ async function writeFlight(
   range: PieceRange,
 ): Promise<void> {
   const reader = flight.read(range.from, false);
+  let tick: Timer | undefined;
   try {
     await out.write(encode.meta(flight.meta));
+    // One timer for the whole stream: news of the flight that are none for this peer do not count.
+    let sent = 0;
+    tick = deps.clock.every(WAIT_EVERY_MS, () => {
+      if (out.frames === sent && reader.status === 'waiting') {
+        void out.write(encode.wait(feeder?.rootAgeMs ?? 0));
+      }
+      sent = out.frames;
+    });
     for (let described = flight.meta; !out.gone; ) {
       if (reader.index >= (range.to ?? Infinity)) return;
       if (described !== flight.meta) {
@@ -92,29 +101,12 @@ async function writeFlight(
       } else if (range.to !== undefined) {
         return;
       } else {
-        await untilChange(deps.clock, out, reader, flight, feeder);
+        await Promise.race([flight.changed(), out.left]);
       }
     }
   } finally {
+    tick?.cancel();
     reader.close();
-  }
-}
-
-/** Waits for news of the flight, telling the peer every second that there is somebody here. */
-async function untilChange(
-  clock: Clock,
-  out: FrameWriter,
-  reader: FlightReader,
-  flight: Flight,
-  feeder: Feeder | undefined,
-): Promise<void> {
-  const tick = clock.every(WAIT_EVERY_MS, () => {
-    if (reader.status === 'waiting') void out.write(encode.wait(feeder?.rootAgeMs ?? 0));
-  });
-  try {
-    await Promise.race([flight.changed(), out.left]);
-  } finally {
-    tick.cancel();
   }
 }
 
@@ -124,21 +116,28 @@ class FrameWriter {
   /** Resolves when the peer has gone away. */
   readonly left: Promise<void>;
   gone = false;
+  /** Written so far. */
+  frames = 0;
 
   constructor(deps: WriterDeps, response: ServerResponse) {
     this.#deps = deps;
     this.#response = response;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.left = promise;
-    response.once('close', () => {
+    const gone = () => {
       this.gone = true;
       resolve();
-    });
+    };
+    response.once('close', gone);
+    // It may have left while its answer was being found.
+    if (response.destroyed) gone();
   }
 
   async piece(index: number, hash: Uint8Array, piece: Buffer): Promise<void> {
     const { outgoing } = this.#deps;
     const bytes = outgoing ? await outgoing(index, piece, this.#response) : piece;
+    if (this.gone) return;
+    this.frames++;
     this.#response.cork();
     this.#response.write(encode.pieceHead(index, hash, bytes.length));
     const flowing = this.#response.write(bytes);
@@ -149,6 +148,7 @@ class FrameWriter {
 
   async write(frame: Buffer): Promise<void> {
     if (this.gone) return;
+    this.frames++;
     if (!this.#response.write(frame)) await this.#drained();
   }
 

@@ -12,7 +12,8 @@ export function turnOf(res: ServerResponse, signal: AbortSignal): Promise<void> 
 
 /**
  * Sends `length` bytes (all there are, when undefined) and ends the answer. `begin` is called
- * right before the first byte, so that until then an error can be answered properly. Never sends
+ * right before the first byte, so that until then an error can be answered properly; an empty
+ * chunk stands for bytes that keep the client waiting, and sends the head by itself. Never sends
  * more or less than `length`: throws instead.
  */
 export async function sendBody(
@@ -26,7 +27,14 @@ export async function sendBody(
   let begun = false;
   for await (const chunk of chunks) {
     if (signal.aborted) throw signal.reason;
-    if (chunk.length === 0) continue;
+    if (chunk.length === 0) {
+      if (!begun) {
+        begin();
+        res.flushHeaders();
+      }
+      begun = true;
+      continue;
+    }
     if (chunk.length > left) throw new HerdError('INTERNAL', 'more bytes than announced');
     left -= chunk.length;
     if (!begun) begin();

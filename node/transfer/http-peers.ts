@@ -28,16 +28,19 @@ interface HttpPeersDeps {
 interface HttpPeersOptions {
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
-  /** Seconds from the request to the head of the answer. */
-  readonly answerSeconds: number;
-  /** Seconds without any frame, not even a WAIT. */
-  readonly silenceSeconds: number;
+  /** Ticks of the quiet watch, in ms; the two below count them. */
+  readonly tickMs: number;
+  /** From the request to the head of the answer. */
+  readonly answerTicks: number;
+  /** Without any frame, not even a WAIT. */
+  readonly silenceTicks: number;
 }
 
 const defaults: HttpPeersOptions = {
   connectTimeoutMs: 5_000,
-  answerSeconds: 8,
-  silenceSeconds: 3,
+  tickMs: 1_000,
+  answerTicks: 8,
+  silenceTicks: 3,
 };
 
 /** A peer's pool without any use for this long is closed. */
@@ -59,13 +62,13 @@ export class HttpPeers implements Peers {
   constructor(deps: HttpPeersDeps, options: Partial<HttpPeersOptions> = {}) {
     this.#deps = deps;
     this.#options = { ...defaults, ...options };
-    this.#watch = new QuietWatch(deps);
+    this.#watch = new QuietWatch(deps, this.#options);
   }
 
   async want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer> {
     const answer = await this.#open(peer, 'POST', '/v1/want', want, signal);
     if (answer.kind === 'stream') return answer;
-    const said = answer.value as { elsewhere?: Member; redirect?: Member };
+    const said = (answer.value ?? {}) as { elsewhere?: Member; redirect?: Member };
     if (said.elsewhere) return { kind: 'elsewhere', source: said.elsewhere };
     if (said.redirect) return { kind: 'redirect', owner: said.redirect };
     throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} gave an answer of no known kind`);
@@ -80,7 +83,9 @@ export class HttpPeers implements Peers {
     const to = range.to === undefined ? '' : `&to=${range.to}`;
     const path = `/v1/objects/${key}?from=${range.from}${to}`;
     const answer = await this.#open(peer, 'GET', path, undefined, signal);
-    return answer.kind === 'stream' ? answer.stream : undefined;
+    if (answer.kind === 'stream') return answer.stream;
+    if (answer.value === undefined) return undefined;
+    throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent no pieces`);
   }
 
   async progress(peer: PeerAddress, progress: Progress, signal: AbortSignal) {
@@ -114,7 +119,10 @@ export class HttpPeers implements Peers {
     signal: AbortSignal,
   ) {
     const answer = await this.#open(peer, method, path, body, signal);
-    if (answer.kind === 'json') return answer.value;
+    if (answer.kind === 'json') {
+      if (typeof answer.value === 'object' && answer.value !== null) return answer.value;
+      throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} gave no answer`);
+    }
     answer.stream.cancel();
     throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent pieces where an answer was due`);
   }
@@ -185,8 +193,8 @@ export class HttpPeers implements Peers {
 
 interface Patience {
   readonly watch: QuietWatch;
-  readonly answerSeconds: number;
-  readonly silenceSeconds: number;
+  readonly answerTicks: number;
+  readonly silenceTicks: number;
 }
 
 type Answer =
@@ -206,7 +214,12 @@ function exchange(
   let status = 0;
   const chunks: Buffer[] = [];
   let stop = (_reason: Error): void => {};
-  const onAbort = () => stop(new HerdError('SOURCE_FAILED', 'no longer wanted'));
+  const onAbort = () => {
+    const reason = new HerdError('SOURCE_FAILED', 'no longer wanted');
+    stop(reason);
+    // While it still waits for a connection there is nothing to stop.
+    reject(reason);
+  };
   let quiet: QuietGuard | undefined;
   const settle = () => {
     quiet?.end();
@@ -217,7 +230,7 @@ function exchange(
   pool.dispatch(options, {
     onRequestStart(controller) {
       stop = (reason) => controller.abort(reason);
-      quiet = patience.watch.guard(patience.answerSeconds, () => {
+      quiet = patience.watch.guard(patience.answerTicks, () => {
         // While we ourselves do not read, the peer cannot be heard.
         if (controller.paused) return 'excused';
         controller.abort(new HerdError('SOURCE_STALLED', `${peer} is silent`));
@@ -227,7 +240,7 @@ function exchange(
     },
     onResponseStart(controller, statusCode, headers) {
       status = statusCode;
-      quiet?.allow(patience.silenceSeconds);
+      quiet?.allow(patience.silenceTicks);
       if (headers['content-type'] !== PIECES_TYPE) return;
       stream = new HttpPieceStream(peer, controller, settle);
       resolve({ kind: 'stream', stream });

@@ -28,6 +28,8 @@ export interface Want {
   readonly exclude: readonly string[];
   /** Members of a higher rank that did not answer. */
   readonly failed: readonly string[];
+  /** Those of them that answered, but could not reach upstream. */
+  readonly unable: readonly string[];
   /** Bytes from the owner itself, not the name of a relay. */
   readonly direct?: boolean;
 }

@@ -2,8 +2,6 @@
 // CPU for seconds has not given its peers a chance, and must not blame them for its own pause.
 import type { Clock, Timer } from '../platform/clock.ts';
 
-const TICK_MS = 1_000;
-
 export interface QuietGuard {
   /** A sign of life. */
   beat(): void;
@@ -20,18 +18,20 @@ interface Entry {
 
 export class QuietWatch {
   readonly #clock: Clock;
+  readonly #tickMs: number;
   readonly #entries = new Set<Entry>();
   #timer: Timer | undefined;
 
-  constructor(deps: { clock: Clock }) {
+  constructor(deps: { clock: Clock }, options: { tickMs: number }) {
     this.#clock = deps.clock;
+    this.#tickMs = options.tickMs;
   }
 
-  /** Calls `onQuiet` after about `ticks` seconds without a beat; the last time when it is over. */
+  /** Calls `onQuiet` after more than `ticks` ticks without a beat; the last time when it is over. */
   guard(ticks: number, onQuiet: () => 'excused' | 'over'): QuietGuard {
     const entry: Entry = { quiet: 0, max: ticks, onQuiet };
     this.#entries.add(entry);
-    this.#timer ??= this.#clock.every(TICK_MS, () => this.#tick());
+    this.#timer ??= this.#clock.every(this.#tickMs, () => this.#tick());
     return {
       beat: () => {
         entry.quiet = 0;

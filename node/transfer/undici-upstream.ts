@@ -130,7 +130,8 @@ export class UndiciUpstream implements Upstream {
 
   async #openWithRetries(request: UpstreamRequest, from: number): Promise<Answer> {
     const { clock } = this.#deps;
-    const { headersTimeoutMs, retryBudgetMs, attemptsMax } = this.#options;
+    const { headersTimeoutMs, retryBudgetMs } = this.#options;
+    const attemptsMax = request.hurried ? 2 : this.#options.attemptsMax;
     const begin = clock.monotonicMs();
     const tried: string[] = [];
     for (let attempt = 1; ; attempt++) {

@@ -15,6 +15,8 @@ export interface UpstreamRequest {
   readonly ifModifiedSince?: string;
   /** Sent as it is; such answers are private. */
   readonly authorization?: string;
+  /** One retry at most: somebody else's time is running out, or an older answer is at hand. */
+  readonly hurried?: boolean;
   readonly signal?: AbortSignal;
 }
 

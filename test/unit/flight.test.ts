@@ -9,6 +9,7 @@ import { silentLog } from '../../node/platform/log.ts';
 import { seededRandom } from '../../node/platform/random.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
 import type { PartialObject, Store } from '../../node/store/store.ts';
+import { fullStore } from '../fixtures/full-store.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 
 const url = 'http://archive.ubuntu.com/ubuntu/pool/main/b/big/big_1_amd64.deb';
@@ -23,24 +24,6 @@ function piecesOf(body: Buffer): Buffer[] {
     pieces.push(body.subarray(at, at + PIECE_BYTES));
   }
   return pieces;
-}
-
-/** Appends reject as on a full disk from byte `limit` on. */
-function fullStore(limit = 0): Store {
-  const store = new MemoryStore();
-  const partial = store.partial.bind(store);
-  store.partial = async (key, hint) => {
-    const inner = await partial(key, hint);
-    const append = inner.append.bind(inner);
-    inner.append = async (bytes: Buffer) => {
-      if (inner.bytes + bytes.length > limit) {
-        throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
-      }
-      await append(bytes);
-    };
-    return inner;
-  };
-  return store;
 }
 
 interface Setup {
@@ -113,7 +96,7 @@ describe('a flight with a store', () => {
     expect(flight.readers).toBe(0);
   });
 
-  test('the last piece waits for the whole digest where it goes to apt, not to a peer', async () => {
+  test('the last piece waits for the whole digest for apt, not for a peer', async () => {
     const body = bytesOf(2 * PIECE_BYTES);
     const flight = await flightOf(body);
     const [first, last] = piecesOf(body);

@@ -135,7 +135,7 @@ describe('the owner of a name', () => {
     expect(upstream.requests.length).toBe(2);
   });
 
-  test('a host that was down a moment ago is not waited for, one that refused a file is', async () => {
+  test('a host that was down is not waited for, one that refused a file is', async () => {
     const { names, state, clock, later } = setup(good);
     await names.resolve(url, false);
     await names.resolve(other, false);

@@ -82,7 +82,9 @@ describe('a swarm', () => {
       clock.advance(1_000);
       for (let n = 0; n < 24; n++) {
         const have = Math.max(0, 48 * second - 2 * n);
-        expect(swarm.progress(members[n]!.id, have, undefined), `${n} at ${second} s`).toBe(undefined);
+        expect(swarm.progress(members[n]!.id, have, undefined), `${n} at ${second} s`).toBe(
+          undefined,
+        );
       }
     }
     expect(ask(25, { upstream: false })).toBe(23);

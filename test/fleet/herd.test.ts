@@ -1,0 +1,226 @@
+// Whole fleets in one process, with deaths, delays and wrong bytes drawn from a seed.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { MiB, PIECE_BYTES } from '../../node/limits.ts';
+import { systemClock } from '../../node/platform/clock.ts';
+import { seededRandom } from '../../node/platform/random.ts';
+import { FakeUpstream } from '../fixtures/fake-upstream.ts';
+import { fullStore } from '../fixtures/full-store.ts';
+import { fastClock, type Herd, type HerdObject, herdFixture, objectOf } from '../fixtures/herd.ts';
+
+const small = objectOf('small', 60_000);
+const middle = objectOf('middle', 2.3 * MiB);
+const large = objectOf('large', 5 * MiB);
+const empty = objectOf('empty', 0);
+const all = [small, middle, large, empty];
+
+const unhandled: unknown[] = [];
+const note = (reason: unknown) => unhandled.push(reason);
+beforeEach(() => void process.on('unhandledRejection', note));
+afterEach(() => {
+  process.off('unhandledRejection', note);
+  expect(unhandled.splice(0)).toEqual([]);
+});
+
+function upstreamOf(objects: readonly HerdObject[], pace: (at: number) => Promise<unknown>) {
+  return new FakeUpstream(({ url }) => {
+    const { body } = objects.find((each) => each.url === url)!;
+    return { body, size: body.length, pace };
+  });
+}
+
+const sizeOf = (objects: readonly HerdObject[]) =>
+  objects.reduce((sum, { body }) => sum + body.length, 0);
+
+/** Nobody holds anything any more, once flights that nobody wants have lingered. */
+async function expectTidy(herd: Herd, gone: ReadonlySet<number> = new Set()) {
+  const until = systemClock.monotonicMs() + 8_000;
+  const left = () =>
+    herd.nodes
+      .filter(({ n }) => !gone.has(n))
+      .flatMap(({ n, flights, door }) => [
+        ...flights.report().map(({ url, readers }) => `${n}: ${url} with ${readers}`),
+        ...[...door.pipes].map(() => `${n}: a stream`),
+      ]);
+  while (left().length > 0 && systemClock.monotonicMs() < until) await sleep(20);
+  expect(left()).toEqual([]);
+}
+
+const blames = (herd: Herd) =>
+  herd.nodes.flatMap(({ fleet, self }) =>
+    fleet.blames().map(({ name, fault, detail }) => `${self.name} of ${name}: ${fault} ${detail}`),
+  );
+
+describe('a herd without faults', () => {
+  test.each([1, 2, 3])(
+    'each object once over the WAN, nobody sends much (seed %i)',
+    async (seed) => {
+      const random = seededRandom(seed);
+      const upstream = upstreamOf(all, () => sleep(1));
+      const herd = herdFixture({ nodes: 12, objects: all, upstream });
+      await Promise.all(
+        herd.nodes.flatMap(({ n }) =>
+          all.map(async ({ url, body }) => {
+            await sleep(random.next() * 200);
+            expect((await herd.get(n, url)).equals(body)).toBe(true);
+          }),
+        ),
+      );
+      expect(blames(herd)).toEqual([]);
+      expect(upstream.bytes).toBe(sizeOf(all));
+      expect(upstream.requests.length).toBe(all.length);
+      expect(upstream.open).toBe(0);
+      for (const { counters } of herd.nodes) {
+        expect(counters.get('sent.bytes.peer')).toBeLessThan(3.2 * sizeOf(all));
+      }
+      herd.publish(new Set());
+    },
+  );
+
+  test('owners that take a second to answer: no second fetch, nobody blamed', async () => {
+    const upstream = upstreamOf(all, () => sleep(1));
+    const clock = fastClock(4);
+    const herd = herdFixture({ nodes: 12, objects: all, upstream, clock });
+    for (const { door } of herd.nodes) door.before = () => sleep(250 + 100 * Math.random());
+    await Promise.all(
+      herd.nodes.flatMap(({ n }) =>
+        all.map(async ({ url, body }) => expect((await herd.get(n, url)).equals(body)).toBe(true)),
+      ),
+    );
+    expect(blames(herd)).toEqual([]);
+    expect(upstream.bytes).toBe(sizeOf(all));
+    await expectTidy(herd);
+  });
+});
+
+describe('the owner dies', () => {
+  test.each([
+    ['at the start', 0],
+    ['in the middle', 20],
+    ['at the last piece', 39],
+  ])('%s: all others finish at once, little comes twice', async (_when, piece) => {
+    const clock = fastClock(4);
+    const gone = new Set<number>();
+    const upstream = upstreamOf([large], async (at) => {
+      await sleep(1);
+      if (at >= piece * PIECE_BYTES && gone.size === 0) {
+        const [owner = 0] = herd.ranking(large);
+        gone.add(owner);
+        void herd.kill(owner);
+      }
+    });
+    const herd: Herd = herdFixture({ nodes: 12, objects: [large], upstream, clock });
+    const [owner] = herd.ranking(large);
+    await Promise.all(
+      herd.nodes
+        .filter(({ n }) => n !== owner)
+        .map(async ({ n }) => expect((await herd.get(n, large.url)).equals(large.body)).toBe(true)),
+    );
+    expect(gone.size).toBe(1);
+    expect(upstream.bytes).toBeLessThan(large.body.length + 16 * PIECE_BYTES);
+    expect(upstream.requests.length).toBe(2);
+    await expectTidy(herd, gone);
+  });
+});
+
+describe('no room on any disk', () => {
+  test('all get their bytes, also who reads late, from a flight that let go of them', async () => {
+    const upstream = upstreamOf([large], () => sleep(1));
+    const clock = fastClock(4);
+    const store = () => fullStore();
+    const herd = herdFixture({ nodes: 1, objects: [large], upstream, clock, store });
+    const { signal } = new AbortController();
+    const order = { url: large.url, noCache: false, signal };
+    const late = await herd.nodes[0]!.delivery.get(order);
+    expect((await herd.get(0, large.url)).equals(large.body)).toBe(true);
+    const parts: Buffer[] = [];
+    for await (const chunk of late.read(0, undefined, signal)) parts.push(chunk);
+    late.close();
+    expect(Buffer.concat(parts).equals(large.body)).toBe(true);
+    expect(upstream.requests.length).toBe(2);
+    await expectTidy(herd);
+  });
+});
+
+describe('a client that leaves', () => {
+  test('ends its read at once, though no byte comes', async () => {
+    const stuck = Promise.withResolvers<void>();
+    const upstream = upstreamOf([large], (at) => (at > 1e6 ? stuck.promise : sleep(1)));
+    const clock = fastClock(50);
+    const herd = herdFixture({ nodes: 1, objects: [large], upstream, clock });
+    const controller = new AbortController();
+    const reading = herd.get(0, large.url, controller.signal);
+    while (upstream.bytes < 1e6) await sleep(2);
+    await sleep(20);
+    controller.abort();
+    expect((await reading).length).toBeLessThan(large.body.length);
+    // Whoever comes while the flight is being ended begins another one.
+    await sleep(350);
+    const again = herd.get(0, large.url);
+    stuck.resolve();
+    expect((await again).equals(large.body)).toBe(true);
+  });
+});
+
+const seeds = Array.from({ length: Number(process.env.HERD_SEEDS ?? 6) }, (_, n) => n + 100);
+
+test.each(seeds)('deaths, stalls and wrong bytes (seed %i)', { timeout: 40_000 }, async (seed) => {
+  const random = seededRandom(seed);
+  const clock = fastClock(4);
+  const count = 12;
+  const gone = new Set<number>();
+  const corrupt = random.next() < 0.5 ? Math.floor(random.next() * count) : -1;
+  const stalled = random.next() < 0.5 ? Math.floor(random.next() * count) : -1;
+  const upstream = upstreamOf(all, () => sleep(1 + 2 * random.next()));
+  const herd = herdFixture({
+    nodes: count,
+    objects: all,
+    upstream,
+    clock,
+    outgoing: (n) => {
+      if (n !== corrupt && n !== stalled) return undefined;
+      const from = Math.floor(random.next() * 40);
+      return async (index, bytes, response) => {
+        if (index < from) return bytes;
+        if (n === corrupt) return Buffer.alloc(bytes.length, 1);
+        if (!response.destroyed) {
+          await new Promise<void>((resolve) => response.once('close', () => resolve()));
+        }
+        return bytes;
+      };
+    },
+  });
+  const deaths = Math.floor(random.next() * 3);
+  const dying = Array.from({ length: deaths }, async () => {
+    await sleep(20 + random.next() * 400);
+    const [owner = 0, second = 0] = herd.ranking(random.next() < 0.5 ? large : middle);
+    const victim = [owner, second, Math.floor(random.next() * count)][
+      Math.floor(random.next() * 3)
+    ]!;
+    gone.add(victim);
+    await herd.kill(victim);
+    await sleep(500 * random.next());
+    herd.publish(gone);
+  });
+  const failures: string[] = [];
+  await Promise.all([
+    ...dying,
+    ...herd.nodes.flatMap(({ n }) =>
+      all.map(async ({ url, body }) => {
+        await sleep(random.next() * 300);
+        if (gone.has(n)) return;
+        try {
+          expect((await herd.get(n, url)).equals(body)).toBe(true);
+        } catch (error) {
+          if (!gone.has(n)) failures.push(`${n} ${url}: ${JSON.stringify(error)}`);
+        }
+      }),
+    ),
+  ]);
+  expect(failures).toEqual([]);
+  const faults = gone.size + Number(corrupt >= 0) + Number(stalled >= 0);
+  const allowed = 1.05 * sizeOf(all) + faults * 32 * PIECE_BYTES;
+  expect.soft(upstream.bytes, blames(herd).join('\n')).toBeLessThanOrEqual(allowed);
+  await expectTidy(herd, gone);
+  expect(upstream.open).toBe(0);
+});

@@ -1,0 +1,287 @@
+// Peers over HTTP: a real door and real connections on loopback, and peers that misbehave.
+import type { ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { digestOf, sha256 } from '../../node/content/digest.ts';
+import type { Owner, WantVerdict } from '../../node/delivery/owner.ts';
+import { createPeerDoor } from '../../node/doors/peer-door.ts';
+import { HerdError } from '../../node/errors.ts';
+import { PIECE_BYTES } from '../../node/limits.ts';
+import { systemClock } from '../../node/platform/clock.ts';
+import { silentLog } from '../../node/platform/log.ts';
+import { Counters } from '../../node/status/counters.ts';
+import { MemoryStore } from '../../node/store/memory-store.ts';
+import { HttpPeers } from '../../node/transfer/http-peers.ts';
+import type { PieceStream, Want } from '../../node/transfer/peers.ts';
+import { encode, PIECES_TYPE } from '../../node/wire/frames.ts';
+import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
+import { hashesOf } from '../contract/store.contract.ts';
+import { memberFixture } from '../fixtures/members.ts';
+
+const key = Buffer.alloc(32, 7);
+const body = Buffer.alloc(160 * PIECE_BYTES + 5, 'debherd');
+const digest = digestOf(body);
+const ends: (() => Promise<unknown> | unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+const signal = () => new AbortController().signal;
+const failed = { code: 'SOURCE_FAILED' };
+const stalled = { code: 'SOURCE_STALLED' };
+
+function client(options: ConstructorParameters<typeof HttpPeers>[1] = {}) {
+  const peers = new HttpPeers({ clock: systemClock, tls: pskClientOptions(key) }, options);
+  ends.push(() => peers.close());
+  return peers;
+}
+
+const want: Want = {
+  digest,
+  url: 'http://archive.ubuntu.com/ubuntu/pool/a.deb',
+  have: 0,
+  member: memberFixture(1),
+  view: 1,
+  exclude: [],
+  failed: [],
+  unable: [],
+};
+
+/** The real door before an owner that has `body`. */
+async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
+  const store = new MemoryStore();
+  const partial = await store.partial(digest);
+  await partial.append(body);
+  await partial.commit({ digest, size: body.length }, hashesOf(body));
+  const counters = new Counters();
+  let closed = 0;
+  const owner = {
+    async object(which: string) {
+      const object = which === digest ? await store.open(digest) : undefined;
+      if (!object) return undefined;
+      const close = object.close.bind(object);
+      object.close = async () => {
+        closed++;
+        await close();
+      };
+      return { kind: 'stored', object };
+    },
+    want: verdict,
+    progress: () => ({ move: true }),
+  } as unknown as Owner;
+  const names = {
+    answer: async () => ({ kind: 'pending' }),
+  } as never;
+  const server = createPeerDoor(
+    {
+      owner,
+      names,
+      members: () => [memberFixture(3)],
+      counters,
+      clock: systemClock,
+      log: silentLog,
+    },
+    { tls: pskServerOptions(key) },
+  );
+  await server.listen({ host: '127.0.0.1', port: 0 });
+  ends.push(() => server.close());
+  const { port } = server.server.address() as AddressInfo;
+  return { peer: { address: '127.0.0.1', port }, counters, closed: () => closed, server, store };
+}
+
+/** A peer that answers as it likes. */
+async function rogue(handle: Parameters<typeof createServer>[1]) {
+  const server: Server = createServer(pskServerOptions(key), handle);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  ends.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { address: '127.0.0.1', port };
+}
+
+async function drain(stream: PieceStream): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for (let frame = await stream.next(); frame; frame = await stream.next()) {
+    if (frame.type !== 'piece') continue;
+    expect(sha256(frame.bytes).equals(frame.hash)).toBe(true);
+    parts.push(Buffer.from(frame.bytes));
+  }
+  return Buffer.concat(parts);
+}
+
+async function until(condition: () => boolean) {
+  while (!condition()) await sleep(5);
+}
+
+describe('pieces', () => {
+  test('from one to another, the whole and a part', async () => {
+    const { peer, closed } = await door();
+    const peers = client();
+    expect(
+      (await drain((await peers.object(peer, digest, { from: 0 }, signal()))!)).equals(body),
+    ).toBe(true);
+    const part = await drain((await peers.object(peer, digest, { from: 3, to: 5 }, signal()))!);
+    expect(part.equals(body.subarray(3 * PIECE_BYTES, 5 * PIECE_BYTES))).toBe(true);
+    expect(await peers.object(peer, digestOf('no'), { from: 0 }, signal())).toBeUndefined();
+    expect(await peers.object(peer, 'rubbish', { from: 0 }, signal())).toBeUndefined();
+    await until(() => closed() === 2);
+  });
+
+  test('a slow consumer holds the sender up', async () => {
+    const { peer, counters, closed } = await door();
+    const stream = (await client({ tickMs: 30, silenceTicks: 3 }).object(
+      peer,
+      digest,
+      { from: 0 },
+      signal(),
+    ))!;
+    await sleep(400);
+    const sent = counters.get('sent.bytes.peer');
+    expect(sent).toBeLessThan(body.length);
+    expect((await drain(stream)).equals(body)).toBe(true);
+    await until(() => closed() === 1);
+  });
+
+  test('cancelled or aborted: pending reads throw, the sender lets go', async () => {
+    const { peer, closed } = await door();
+    const peers = client();
+    const controller = new AbortController();
+    const one = (await peers.object(peer, digest, { from: 0 }, signal()))!;
+    const two = (await peers.object(peer, digest, { from: 0 }, controller.signal))!;
+    one.cancel();
+    controller.abort();
+    await expect(drain(one)).rejects.toMatchObject(failed);
+    await expect(drain(two)).rejects.toMatchObject(failed);
+    await until(() => closed() === 2);
+  });
+
+  test('a peer that left while its answer was being found: its place is free again', async () => {
+    let complete: boolean | undefined;
+    let answer = (_: WantVerdict) => {};
+    let asked = false;
+    const { peer, store } = await door(() => {
+      asked = true;
+      return new Promise((resolve) => (answer = resolve));
+    });
+    const controller = new AbortController();
+    const pending = client().want(peer, want, controller.signal);
+    pending.catch(() => {});
+    await until(() => asked);
+    controller.abort();
+    await expect(pending).rejects.toMatchObject(failed);
+    await sleep(50);
+    const object = (await store.open(digest))!;
+    answer({
+      kind: 'supply',
+      supply: { kind: 'stored', object },
+      served: (whole) => (complete = whole),
+    });
+    await until(() => complete !== undefined);
+    expect(complete).toBe(false);
+  });
+});
+
+describe('a peer that misbehaves', () => {
+  const head = (res: ServerResponse) => res.writeHead(200, { 'content-type': PIECES_TYPE });
+
+  test('silent before its answer, or in the middle of it: an error in time', async () => {
+    const peers = client({ tickMs: 60, answerTicks: 5, silenceTicks: 5 });
+    const mute = await rogue(() => {});
+    await expect(peers.want(mute, want, signal())).rejects.toMatchObject(stalled);
+    const stuck = await rogue((_req, res) => {
+      head(res);
+      res.write(encode.meta({ size: 5 }));
+    });
+    const stream = (await peers.object(stuck, digest, { from: 0 }, signal()))!;
+    expect(await stream.next()).toMatchObject({ type: 'meta' });
+    await expect(stream.next()).rejects.toMatchObject(failed);
+  });
+
+  test.each([
+    ['cut in a frame', (res: ServerResponse) => res.end(encode.meta({}).subarray(0, 5))],
+    [
+      'cut by a reset',
+      (res: ServerResponse) => {
+        res.write(encode.meta({}).subarray(0, 5));
+        setTimeout(() => res.socket?.destroy(), 20);
+      },
+    ],
+    ['rubbish', (res: ServerResponse) => res.end(Buffer.alloc(50, 9))],
+  ])('%s: SOURCE_FAILED', async (_what, send) => {
+    const peer = await rogue((_req, res) => {
+      head(res);
+      send(res);
+    });
+    const stream = (await client().object(peer, digest, { from: 0 }, signal()))!;
+    await expect(drain(stream)).rejects.toMatchObject(failed);
+  });
+
+  test.each([
+    ['nothing', 200, ''],
+    ['no JSON', 200, '<html>'],
+    ['null', 200, 'null'],
+    ['404', 404, '{}'],
+    ['an error', 500, '{"message":"boom"}'],
+  ])('an answer that is %s: SOURCE_FAILED, for every question', async (_what, status, text) => {
+    const peer = await rogue((_req, res) => res.writeHead(status).end(text));
+    const peers = client();
+    const query = { url: want.url, noCache: false, view: 1 };
+    await expect(peers.want(peer, want, signal())).rejects.toMatchObject(failed);
+    await expect(peers.name(peer, query, signal())).rejects.toMatchObject(failed);
+    await expect(peers.members(peer, signal())).rejects.toMatchObject(failed);
+  });
+
+  test('another protocol: both sides say which', async () => {
+    const { server } = await door();
+    const answer = await server.inject({
+      url: '/v1/members',
+      headers: { 'debherd-protocol': '9' },
+    });
+    expect([answer.statusCode, answer.json().message]).toEqual([400, expect.stringContaining('9')]);
+    const peer = await rogue((_req, res) =>
+      res.writeHead(400).end(JSON.stringify(new HerdError('BAD_REQUEST', 'speaks 2').toJSON())),
+    );
+    await expect(client().members(peer, signal())).rejects.toThrow('speaks 2');
+  });
+
+  test('a connection that the peer closed meanwhile: asked again on a fresh one', async () => {
+    let requests = 0;
+    const peer = await rogue((req, res) => {
+      requests++;
+      if (requests === 2) req.socket.destroy();
+      else res.end('[]');
+    });
+    const peers = client();
+    expect(await peers.members(peer, signal())).toEqual([]);
+    expect(await peers.members(peer, signal())).toEqual([]);
+    expect(requests).toBe(3);
+  });
+
+  test('a wrong key, or nobody there', async () => {
+    const { peer } = await door();
+    const tls = pskClientOptions(Buffer.alloc(32, 8));
+    const stranger = new HttpPeers({ clock: systemClock, tls });
+    ends.push(() => stranger.close());
+    await expect(stranger.members(peer, signal())).rejects.toMatchObject(failed);
+    const nobody = { address: '127.0.0.1', port: 1 };
+    await expect(client().members(nobody, signal())).rejects.toMatchObject(failed);
+  });
+});
+
+test('a want that is none is refused', async () => {
+  const { server } = await door();
+  for (const payload of [
+    {},
+    { ...want, size: -1 },
+    { ...want, url: 'file:///etc' },
+    { ...want, have: 0.5 },
+  ]) {
+    const headers = { 'debherd-protocol': '1' };
+    const answer = await server.inject({ method: 'POST', url: '/v1/want', headers, payload });
+    expect(answer.statusCode, JSON.stringify(payload)).toBe(400);
+  }
+});
