@@ -171,7 +171,7 @@ async function largeUpstream(): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test('ten pipelined 100 MB objects to a client that stops reading are not taken into memory', async () => {
+test('ten pipelined 100 MB objects to a stalled client are not taken into memory', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'debherd-stall-'));
   cleanups.push(() => rm(folder, { recursive: true, force: true }));
   const host = await largeUpstream();
