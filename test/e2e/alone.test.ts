@@ -147,7 +147,7 @@ async function publishSourcesAndTranslation(): Promise<void> {
   await writeFile(join(main, 'i18n/Translation-en'), 'Package: tool\nDescription-en: a tool\n');
 }
 
-test('sources, translations, Contents and AppStream data pass, and again without upstream', async () => {
+test('sources, translations and other files pass, and again without upstream', async () => {
   await open({
     archive: { byHash: false },
     sources: (archive, url) => {

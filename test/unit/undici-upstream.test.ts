@@ -67,6 +67,13 @@ test('gives size, validators and bytes, and asks for the bytes as they are', asy
   });
 });
 
+test('asks for + as %2B, as apt does: some object stores read + as a space', async () => {
+  const { server, upstream } = await fixture([serve(body)]);
+  const url = `${server.url}/pool/libc++_1+b1.deb?a+b`;
+  await read((await upstream.fetch({ url, immutable: true })).body);
+  expect(server.requests[0]?.url).toBe('/pool/libc%2B%2B_1%2Bb1.deb?a+b');
+});
+
 test.each([
   ['two 500s', [answer(500), answer(503), serve(body)]],
   ['429 with Retry-After', [answer(429, { 'retry-after': '0' }), serve(body)]],
