@@ -120,7 +120,8 @@ export class Feeder {
 
   /**
    * Makes this node the head: others ask it as the owner. `takeover`: the owner did not answer.
-   * `unable`: members that could not reach upstream. Without takeover, a node that is being fed well stays where it is and just passes on.
+   * `unable`: members that could not reach upstream. Without takeover, a node that is being fed
+   * well stays where it is and just passes on.
    */
   lead(takeover: boolean, unable: readonly string[] = []): void {
     if (this.#leading) return;

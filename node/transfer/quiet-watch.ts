@@ -27,7 +27,7 @@ export class QuietWatch {
     this.#tickMs = options.tickMs;
   }
 
-  /** Calls `onQuiet` after more than `ticks` ticks without a beat; the last time when it is over. */
+  /** Calls `onQuiet` after more than `ticks` ticks without a beat, until it says 'over'. */
   guard(ticks: number, onQuiet: () => 'excused' | 'over'): QuietGuard {
     const entry: Entry = { quiet: 0, max: ticks, onQuiet };
     this.#entries.add(entry);

@@ -99,8 +99,9 @@ function numberOf(flag: string, text: string, min: number, max: number): number 
 async function measure(options: Options): Promise<number> {
   const load = () => loadavg()[0]!.toFixed(1);
   process.stdout.write(
-    `${availableParallelism()} cores, load ${load()}. Whatever else runs here slows every figure: ` +
-      'trust ratios of what was\nmeasured side by side, and absolute figures only on an idle machine.\n\n',
+    `${availableParallelism()} cores, load ${load()}. Whatever else runs here slows every ` +
+      'figure: trust ratios of what was\nmeasured side by side, and absolute figures only on ' +
+      'an idle machine.\n\n',
   );
   const figures: Figure[] = [];
   let failed = false;

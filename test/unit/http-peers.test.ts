@@ -198,7 +198,7 @@ describe('a peer that misbehaves', () => {
     });
     const stream = (await peers.object(stuck, digest, { from: 0 }, signal()))!;
     expect(await stream.next()).toMatchObject({ type: 'meta' });
-    await expect(stream.next()).rejects.toMatchObject(failed);
+    await expect(stream.next()).rejects.toMatchObject(stalled);
   });
 
   test.each([
