@@ -150,9 +150,10 @@ export class HerdDelivery implements Delivery {
     extra: Partial<Content>,
   ): Promise<Content> {
     const { store, flights, book, borrow } = this.#deps;
-    const stored =
-      (await store.open(entry.digest)) ??
-      ((await borrow(url, entry)) ? await store.open(entry.digest) : undefined);
+    let stored = await store.open(entry.digest);
+    if (!stored) await borrow(url, entry);
+    // Borrowed, or its flight landed while the store was asked.
+    if (!stored && store.stat(entry.digest)) stored = await store.open(entry.digest);
     if (stored) {
       book.noteObject(url, stored.digest, stored.size);
       return this.#fromStore(checkedObject(store, stored), extra);

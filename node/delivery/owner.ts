@@ -109,9 +109,11 @@ export class Owner {
 
   async #supply(want: Want): Promise<Supply> {
     const { store, flights } = this.#deps;
-    const object = await store.open(want.digest);
-    if (object) return { kind: 'stored', object: checkedObject(store, object) };
     const { digest, size, url } = want;
+    let object = await store.open(digest);
+    // Its flight may have landed while the store was asked: that is no reason for another one.
+    if (!object && store.stat(digest)) object = await store.open(digest);
+    if (object) return { kind: 'stored', object: checkedObject(store, object) };
     const order = { digest, url, ...(size === undefined ? {} : { size }) };
     const boarding = await flights.board(order, {
       takeover: want.failed.length > 0,
