@@ -42,7 +42,7 @@ export interface FeederOptions {
 
 export const feederDefaults: FeederOptions = {
   lookupMs: 25,
-  ownerPatienceMs: 1_000,
+  ownerPatienceMs: 3_000,
   gatherMs: 60,
   opinionMs: 1_500,
   stallMs: 12_000,

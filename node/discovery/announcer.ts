@@ -23,7 +23,7 @@ export interface AnnouncerOptions {
 }
 
 /** While transfers run, their bytes matter more than who else may learn of them. */
-const BUSY_PACE_MS = 5_000;
+const BUSY_PACE_MS = 30_000;
 
 export class Announcer {
   readonly #deps: AnnouncerDeps;
