@@ -10,6 +10,7 @@ import { IndexLearner, type LearnerOptions } from './catalog/learner.ts';
 import { LevelCatalog } from './catalog/level-catalog.ts';
 import type { Config, Listen } from './config.ts';
 import type { Digest } from './content/digest.ts';
+import { PiecePool } from './content/piece-pool.ts';
 import { Flights } from './delivery/flights.ts';
 import { type Borrower, HerdDelivery, type NameBook } from './delivery/herd-delivery.ts';
 import { Names } from './delivery/names.ts';
@@ -106,15 +107,15 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
   const platform = { clock, random, log };
   const base = await openBase(platform, config, decorate, started);
   const net = await openNetwork(platform, config, decorate, started, base);
-  const { store, upstream, counters } = base;
+  const { store, upstream, counters, pool } = base;
   const { fleet, peers, discovery } = net;
   const swarms = new Swarms({ clock });
   const flights = started.add(
-    new Flights({ fleet, peers, discovery, upstream, swarms, counters, clock, log, store }),
+    new Flights({ pool, fleet, peers, discovery, upstream, swarms, counters, clock, log, store }),
   );
   base.busy = () => flights.active > 0;
   const names = new Names(
-    { fleet, peers, upstream, catalog: base.catalog, flights, counters, clock, log },
+    { pool, fleet, peers, upstream, catalog: base.catalog, flights, counters, clock, log },
     { freshnessMs: config.nameFreshness },
   );
   const owner = new Owner({ fleet, peers, store, flights, names, swarms, counters });
@@ -200,9 +201,11 @@ async function openBase(
   const book = bookOf(learner);
   const borrow = borrowerOf(borrowing);
   const counters = new Counters();
+  const pool = new PiecePool();
   // Set as soon as there are flights; until then nothing can be busy.
   const busy = (): boolean => false;
   return {
+    pool,
     busy,
     startedAtMs,
     folder,
@@ -232,7 +235,9 @@ async function openNetwork(
   }
   const key = await readFleetKey(config.fleetKeyFile);
   const tracker = await embeddedTracker(platform, config, key, started);
-  const plainPeers = started.add(new HttpPeers({ ...platform, tls: pskClientOptions(key.tls) }));
+  const plainPeers = started.add(
+    new HttpPeers({ ...platform, pool: base.pool, tls: pskClientOptions(key.tls) }),
+  );
   const peers = decorate.peers?.(plainPeers) ?? plainPeers;
   const fleet = await TrackerFleet.open(
     {

@@ -1,13 +1,17 @@
 // Cuts a stream of chunks of any length into pieces.
+import type { PiecePool } from '../content/piece-pool.ts';
 import { PIECE_BYTES } from '../limits.ts';
 
 export class PieceAssembler {
-  #piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+  readonly #pool: PiecePool;
+  #piece: Buffer;
   #filled = 0;
   #skip: number;
 
   /** `skip`: bytes at the start of the stream that are here already. */
-  constructor(skip = 0) {
+  constructor(pool: PiecePool, skip = 0) {
+    this.#pool = pool;
+    this.#piece = this.#fresh();
     this.#skip = skip;
   }
 
@@ -21,7 +25,7 @@ export class PieceAssembler {
       offset += taken;
       if (this.#filled < PIECE_BYTES) return;
       const piece = this.#piece;
-      this.#piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+      this.#piece = this.#fresh();
       this.#filled = 0;
       yield piece;
     }
@@ -33,5 +37,9 @@ export class PieceAssembler {
     const rest = this.#piece.subarray(0, this.#filled);
     this.#filled = 0;
     return rest;
+  }
+
+  #fresh(): Buffer {
+    return this.#pool.take().subarray(0, PIECE_BYTES);
   }
 }

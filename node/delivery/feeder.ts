@@ -2,6 +2,7 @@
 // finds who has them and goes upstream last. Ends when the flight is whole or every way failed.
 import type { Member } from '../../tracker/protocol.ts';
 import type { Digest } from '../content/digest.ts';
+import type { PiecePool } from '../content/piece-pool.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import type { Fault, Fleet } from '../fleet/fleet.ts';
@@ -16,6 +17,7 @@ import type { Flight } from './flight.ts';
 import type { Swarms } from './swarm.ts';
 
 export interface FeederDeps {
+  readonly pool: PiecePool;
   readonly fleet: Fleet;
   /** Both absent in a fleet of one. */
   readonly peers: Peers | undefined;
@@ -377,7 +379,7 @@ export class Feeder {
 
   async #appendBody(body: AsyncIterable<Buffer>, skip: number, role: 'elected' | 'unelected') {
     const { counters } = this.#deps;
-    const assembler = new PieceAssembler(skip);
+    const assembler = new PieceAssembler(this.#deps.pool, skip);
     for await (const chunk of body) {
       counters.add(`received.bytes.upstream.${role}`, chunk.length);
       for (const piece of assembler.push(chunk)) await this.#appendOwn(piece, role);

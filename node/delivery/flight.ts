@@ -1,5 +1,6 @@
 // An object on its way into this node: verified piece by piece, readable as it grows.
 import { type Digest, Hasher, sha256 } from '../content/digest.ts';
+import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
@@ -18,11 +19,23 @@ export interface Piece {
   readonly index: number;
   readonly hash: Buffer;
   readonly bytes: Buffer;
+  /** To be called when nobody reads the bytes any more, sockets included; or never. */
+  release(): void;
+}
+
+/** A piece in memory. */
+interface Held {
+  readonly bytes: Buffer;
+  /** Readers that have not released it. */
+  lent: number;
+  /** Out of the ring: free as soon as the last one has released it. */
+  dropped: boolean;
 }
 
 export type FlightState = 'running' | 'whole' | 'failed';
 
 interface FlightDeps {
+  readonly pool: PiecePool;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
@@ -55,7 +68,7 @@ export class Flight {
   #written = 0;
   #hashes = Buffer.alloc(8 * 32);
   #hasher = new Hasher();
-  readonly #ring = new Map<number, Buffer>();
+  readonly #ring = new Map<number, Held>();
   readonly #readers = new Set<FlightReader>();
   #change = Promise.withResolvers<void>();
   /** The source waits for readers. */
@@ -150,7 +163,7 @@ export class Flight {
       throw new HerdError('CONTENT_MISMATCH', `piece ${index} is not what its SHA-256 says`);
     }
     this.#note(bytes, actual);
-    this.#ring.set(index, bytes);
+    this.#ring.set(index, { bytes, lent: 0, dropped: false });
     this.#notify();
     await this.#write(index, bytes);
     await this.#endIfComplete();
@@ -203,8 +216,17 @@ export class Flight {
   /** A verified piece. */
   async piece(index: number): Promise<Piece> {
     const hash = this.#hashes.subarray(index * 32, index * 32 + 32);
-    const bytes = this.#ring.get(index) ?? (await this.#readBack(index));
-    return { index, hash, bytes };
+    const held = this.#ring.get(index);
+    if (!held) return { index, hash, bytes: await this.#readBack(index), release: () => {} };
+    held.lent++;
+    let lent = true;
+    const release = () => {
+      if (!lent) return;
+      lent = false;
+      held.lent--;
+      this.#recycle(held);
+    };
+    return { index, hash, bytes: held.bytes, release };
   }
 
   /** Pieces that may be given out. */
@@ -301,10 +323,16 @@ export class Flight {
   }
 
   #trimRing(below: number): void {
-    for (const index of this.#ring.keys()) {
+    for (const [index, held] of this.#ring) {
       if (index >= below) return;
       this.#ring.delete(index);
+      held.dropped = true;
+      this.#recycle(held);
     }
+  }
+
+  #recycle({ bytes, lent, dropped }: Held): void {
+    if (dropped && lent === 0) this.#deps.pool.give(bytes);
   }
 
   async #endIfComplete(): Promise<void> {

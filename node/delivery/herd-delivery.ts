@@ -297,7 +297,7 @@ export class HerdDelivery implements Delivery {
     try {
       for (let at = start; end === undefined || at < end; ) {
         if (!(await untilReadable(reader, flight, signal))) break;
-        const { index, bytes } = await reader.next();
+        const { index, bytes, release } = await reader.next();
         const from = at - index * PIECE_BYTES;
         const to =
           end === undefined ? bytes.length : Math.min(bytes.length, end - index * PIECE_BYTES);
@@ -305,6 +305,8 @@ export class HerdDelivery implements Delivery {
         flight.released = true;
         this.#deps.counters.add(aptBytes(boarding), part.length);
         yield part;
+        // Not reached when the reader left: a socket may still hold the bytes.
+        release();
         at += part.length;
       }
       if (start === 0 && flight.state === 'whole' && flight.digest !== undefined) {

@@ -4,6 +4,7 @@
 // Snapshots (one InRelease with exactly the indexes it lists) will decide here what is adopted.
 import type { Catalog, Resolution } from '../catalog/catalog.ts';
 import { digestOf } from '../content/digest.ts';
+import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
@@ -17,6 +18,7 @@ import type { Flight } from './flight.ts';
 import type { Flights } from './flights.ts';
 
 interface NamesDeps {
+  readonly pool: PiecePool;
   readonly fleet: Fleet;
   readonly peers: Peers | undefined;
   readonly upstream: Upstream;
@@ -271,7 +273,7 @@ export class Names {
 
   async #feed(flight: Flight, response: UpstreamResponse): Promise<void> {
     const { counters } = this.#deps;
-    const assembler = new PieceAssembler();
+    const assembler = new PieceAssembler(this.#deps.pool);
     try {
       for await (const chunk of response.body) {
         counters.add('received.bytes.upstream.elected', chunk.length);

@@ -91,8 +91,8 @@ async function writeFlight(
         await out.write(encode.meta(described));
       }
       if (reader.status === 'piece') {
-        const { index, hash, bytes } = await reader.next();
-        await out.piece(index, hash, bytes);
+        const { index, hash, bytes, release } = await reader.next();
+        await out.piece(index, hash, bytes, release);
       } else if (reader.status === 'end') {
         await out.write(encode.end(flight.pieces));
         return;
@@ -133,14 +133,15 @@ class FrameWriter {
     if (response.destroyed) gone();
   }
 
-  async piece(index: number, hash: Uint8Array, piece: Buffer): Promise<void> {
+  /** `sent` is called when the socket is done with the bytes; never when it broke before. */
+  async piece(index: number, hash: Uint8Array, piece: Buffer, sent?: () => void): Promise<void> {
     const { outgoing } = this.#deps;
     const bytes = outgoing ? await outgoing(index, piece, this.#response) : piece;
     if (this.gone) return;
     this.frames++;
     this.#response.cork();
     this.#response.write(encode.pieceHead(index, hash, bytes.length));
-    const flowing = this.#response.write(bytes);
+    const flowing = this.#response.write(bytes, (error) => error ?? sent?.());
     this.#response.uncork();
     this.#deps.counters.add('sent.bytes.peer', bytes.length);
     if (!flowing) await this.#drained();

@@ -43,13 +43,26 @@ export async function sendBody(
       res.end(chunk);
       return;
     }
-    if (!res.write(chunk)) await eventOf(res, 'drain', signal);
+    await written(res, chunk, signal);
   }
   if (length !== undefined && left > 0) {
     throw new HerdError('SOURCE_FAILED', `${left} bytes short of ${length}`);
   }
   if (!begun) begin();
   res.end();
+}
+
+/** Resolves when the socket is done with the chunk: its memory is used again for later ones. */
+function written(res: ServerResponse, chunk: Buffer, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const aborted = () => reject(signal.reason);
+    signal.addEventListener('abort', aborted, { once: true });
+    res.write(chunk, (error) => {
+      signal.removeEventListener('abort', aborted);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
 }
 
 function eventOf(res: ServerResponse, event: string, signal: AbortSignal): Promise<void> {

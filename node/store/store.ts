@@ -29,7 +29,7 @@ export interface PartialObject {
   readonly bytes: number;
   /**
    * Appends; resolves when the bytes can be read back. Rejects (ENOSPC …) without harm to what
-   * came earlier.
+   * came earlier. Once it has settled, the caller may use the memory of `bytes` again.
    */
   append(bytes: Buffer): Promise<void>;
   read(offset: number, length: number): Promise<Buffer>;

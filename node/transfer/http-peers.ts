@@ -1,5 +1,6 @@
 // Peers over HTTP/1.1 and TLS-PSK, with undici.
 import type { Member } from '../../tracker/protocol.ts';
+import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES, PROTOCOL_VERSION } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
@@ -21,6 +22,7 @@ import type {
 import { type QuietGuard, QuietWatch } from './quiet-watch.ts';
 
 interface HttpPeersDeps {
+  readonly pool: PiecePool;
   readonly clock: Clock;
   readonly tls: ReturnType<typeof pskClientOptions>;
 }
@@ -144,8 +146,9 @@ export class HttpPeers implements Peers {
       headersTimeout: 0,
       bodyTimeout: 0,
     };
-    const patience = { watch: this.#watch, ...this.#options };
-    const attempt = () => exchange(entry.pool, options, nameOf(peer), signal, patience);
+    const { pool: pieces } = this.#deps;
+    const terms = { watch: this.#watch, pieces, ...this.#options };
+    const attempt = () => exchange(entry.pool, options, nameOf(peer), signal, terms);
     try {
       // A pooled connection that the peer closed a moment ago: at once on a fresh one.
       const answer = await attempt().catch((error) => {
@@ -191,7 +194,8 @@ export class HttpPeers implements Peers {
   }
 }
 
-interface Patience {
+interface Terms {
+  readonly pieces: PiecePool;
   readonly watch: QuietWatch;
   readonly answerTicks: number;
   readonly silenceTicks: number;
@@ -207,7 +211,7 @@ function exchange(
   options: Dispatcher.DispatchOptions,
   peer: string,
   signal: AbortSignal,
-  patience: Patience,
+  terms: Terms,
 ): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   let stream: HttpPieceStream | undefined;
@@ -230,7 +234,7 @@ function exchange(
   pool.dispatch(options, {
     onRequestStart(controller) {
       stop = (reason) => controller.abort(reason);
-      quiet = patience.watch.guard(patience.answerTicks, () => {
+      quiet = terms.watch.guard(terms.answerTicks, () => {
         // While we ourselves do not read, the peer cannot be heard.
         if (controller.paused) return 'excused';
         controller.abort(new HerdError('SOURCE_STALLED', `${peer} is silent`));
@@ -240,9 +244,9 @@ function exchange(
     },
     onResponseStart(controller, statusCode, headers) {
       status = statusCode;
-      quiet?.allow(patience.silenceTicks);
+      quiet?.allow(terms.silenceTicks);
       if (headers['content-type'] !== PIECES_TYPE) return;
-      stream = new HttpPieceStream(peer, controller, settle);
+      stream = new HttpPieceStream(terms.pieces, peer, controller, settle);
       resolve({ kind: 'stream', stream });
     },
     onResponseData(_controller, chunk) {
@@ -291,11 +295,16 @@ class HttpPieceStream implements PieceStream {
   #error: HerdError | undefined;
   #onClose: (() => void) | undefined;
 
-  constructor(peer: string, controller: Dispatcher.DispatchController, settle: () => void) {
+  constructor(
+    pool: PiecePool,
+    peer: string,
+    controller: Dispatcher.DispatchController,
+    settle: () => void,
+  ) {
     this.#peer = peer;
     this.#controller = controller;
     this.#settle = settle;
-    this.#decoder = new FrameDecoder((frame) => this.#take(frame));
+    this.#decoder = new FrameDecoder(pool, (frame) => this.#take(frame));
   }
 
   onClose(fn: () => void): void {

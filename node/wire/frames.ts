@@ -3,6 +3,7 @@
 // A frame is a header of 8 bytes and a payload. Header: type (8 bits) and payload length (24 bits),
 // then a number (32 bits, big endian): the piece's index, or the age in a WAIT. The payload of a
 // PIECE is its SHA-256 (32 bytes) and its bytes; of META and FAIL, JSON; of the others, nothing.
+import { type PiecePool, SLOT_BYTES } from '../content/piece-pool.ts';
 import { type ErrorRecord, HerdError } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
 
@@ -65,13 +66,15 @@ export const encode = {
 
 /** Cuts a byte stream into frames. `push` throws HerdError SOURCE_FAILED on anything malformed. */
 export class FrameDecoder {
+  readonly #pool: PiecePool;
   readonly #onFrame: (frame: Frame) => void;
   readonly #head = Buffer.alloc(HEADER_BYTES);
   #headBytes = 0;
   #payload = Buffer.alloc(0);
   #payloadBytes = 0;
 
-  constructor(onFrame: (frame: Frame) => void) {
+  constructor(pool: PiecePool, onFrame: (frame: Frame) => void) {
+    this.#pool = pool;
     this.#onFrame = onFrame;
   }
 
@@ -98,7 +101,7 @@ export class FrameDecoder {
     const max = this.#head[0] === types.piece ? HASH_BYTES + PIECE_BYTES : JSON_BYTES_MAX;
     if (length > max)
       throw new HerdError('SOURCE_FAILED', `a frame of ${length} bytes is too long`);
-    this.#payload = Buffer.allocUnsafeSlow(length);
+    this.#payload = length === SLOT_BYTES ? this.#pool.take() : Buffer.allocUnsafeSlow(length);
     this.#payloadBytes = 0;
     return taken;
   }

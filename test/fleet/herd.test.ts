@@ -134,7 +134,7 @@ describe('no room on any disk', () => {
     const late = await herd.nodes[0]!.delivery.get(order);
     expect((await herd.get(0, large.url)).equals(large.body)).toBe(true);
     const parts: Buffer[] = [];
-    for await (const chunk of late.read(0, undefined, signal)) parts.push(chunk);
+    for await (const chunk of late.read(0, undefined, signal)) parts.push(Buffer.from(chunk));
     late.close();
     expect(Buffer.concat(parts).equals(large.body)).toBe(true);
     expect(upstream.requests.length).toBe(2);

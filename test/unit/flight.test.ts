@@ -1,6 +1,8 @@
 // An object on its way in: what its readers get, whatever its source and its store do.
+
 import { afterEach, describe, expect, test } from 'vitest';
 import { digestOf, sha256 } from '../../node/content/digest.ts';
+import { PiecePool } from '../../node/content/piece-pool.ts';
 import { Flight, type FlightReader } from '../../node/delivery/flight.ts';
 import { HerdError } from '../../node/errors.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
@@ -37,7 +39,7 @@ async function flightOf(body: Buffer, setup: Setup = {}): Promise<Flight> {
   const size = 'size' in setup ? setup.size : body.length;
   const digest = digestOf(body);
   const flight = new Flight(
-    { store, clock, log: silentLog },
+    { pool: new PiecePool(), store, clock, log: silentLog },
     { key: digest, digest, url, ...(size === undefined ? {} : { size }) },
   );
   await flight.open();

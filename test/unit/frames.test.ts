@@ -1,6 +1,8 @@
 // The piece stream: what is written comes out again however it is cut, and rubbish is refused.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { PiecePool } from '../../node/content/piece-pool.ts';
 import { HerdError } from '../../node/errors.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
 import { encode, type Frame, FrameDecoder } from '../../node/wire/frames.ts';
@@ -47,7 +49,7 @@ function wire(frame: Frame): Buffer {
 
 function decode(chunks: Iterable<Buffer>): { frames: Frame[]; whole: boolean } {
   const frames: Frame[] = [];
-  const decoder = new FrameDecoder((frame) => frames.push(frame));
+  const decoder = new FrameDecoder(new PiecePool(), (frame) => frames.push(frame));
   for (const chunk of chunks) decoder.push(chunk);
   return { frames, whole: decoder.atBoundary };
 }

@@ -1,10 +1,12 @@
 // Peers over HTTP: a real door and real connections on loopback, and peers that misbehave.
+
 import type { ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { digestOf, sha256 } from '../../node/content/digest.ts';
+import { PiecePool } from '../../node/content/piece-pool.ts';
 import type { Owner, WantVerdict } from '../../node/delivery/owner.ts';
 import { createPeerDoor } from '../../node/doors/peer-door.ts';
 import { HerdError } from '../../node/errors.ts';
@@ -33,7 +35,10 @@ const failed = { code: 'SOURCE_FAILED' };
 const stalled = { code: 'SOURCE_STALLED' };
 
 function client(options: ConstructorParameters<typeof HttpPeers>[1] = {}) {
-  const peers = new HttpPeers({ clock: systemClock, tls: pskClientOptions(key) }, options);
+  const peers = new HttpPeers(
+    { pool: new PiecePool(), clock: systemClock, tls: pskClientOptions(key) },
+    options,
+  );
   ends.push(() => peers.close());
   return peers;
 }
@@ -264,7 +269,7 @@ describe('a peer that misbehaves', () => {
   test('a wrong key, or nobody there', async () => {
     const { peer } = await door();
     const tls = pskClientOptions(Buffer.alloc(32, 8));
-    const stranger = new HttpPeers({ clock: systemClock, tls });
+    const stranger = new HttpPeers({ pool: new PiecePool(), clock: systemClock, tls });
     ends.push(() => stranger.close());
     await expect(stranger.members(peer, signal())).rejects.toMatchObject(failed);
     const nobody = { address: '127.0.0.1', port: 1 };

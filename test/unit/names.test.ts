@@ -1,8 +1,10 @@
 // What a volatile name stands for: how often upstream is asked, and what is said without it.
+
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { MemoryCatalog } from '../../node/catalog/memory-catalog.ts';
 import { digestOf } from '../../node/content/digest.ts';
+import { PiecePool } from '../../node/content/piece-pool.ts';
 import { Flights } from '../../node/delivery/flights.ts';
 import { Names } from '../../node/delivery/names.ts';
 import { Swarms } from '../../node/delivery/swarm.ts';
@@ -46,7 +48,8 @@ function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), opt
       return await ask!(asked.length);
     },
   } as unknown as Peers;
-  const base = { fleet, upstream, counters, clock, log: silentLog, store };
+  const pool = new PiecePool();
+  const base = { pool, fleet, upstream, counters, clock, log: silentLog, store };
   const flights = new Flights({
     ...base,
     peers: undefined,
