@@ -28,6 +28,7 @@ import { SoloFleet } from './fleet/solo-fleet.ts';
 import { TrackerFleet } from './fleet/tracker-fleet.ts';
 import { PIECE_BYTES, PROTOCOL_VERSION } from './limits.ts';
 import { type Clock, deadlineSignal, systemClock } from './platform/clock.ts';
+import { type Garbage, youngGarbage } from './platform/garbage.ts';
 import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
 import type { Log } from './platform/log.ts';
 import { type Random, systemRandom } from './platform/random.ts';
@@ -107,23 +108,36 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
   const platform = { clock, random, log };
   const base = await openBase(platform, config, decorate, started);
   const net = await openNetwork(platform, config, decorate, started, base);
-  const { store, upstream, counters, pool } = base;
+  const { store, upstream, counters, pool, garbage } = base;
   const { fleet, peers, discovery } = net;
   const swarms = new Swarms({ clock });
   const flights = started.add(
-    new Flights({ pool, fleet, peers, discovery, upstream, swarms, counters, clock, log, store }),
+    new Flights({
+      garbage,
+      pool,
+      fleet,
+      peers,
+      discovery,
+      upstream,
+      swarms,
+      counters,
+      clock,
+      log,
+      store,
+    }),
   );
   base.busy = () => flights.active > 0;
   const names = new Names(
-    { pool, fleet, peers, upstream, catalog: base.catalog, flights, counters, clock, log },
+    { garbage, pool, fleet, peers, upstream, catalog: base.catalog, flights, counters, clock, log },
     { freshnessMs: config.nameFreshness },
   );
   const owner = new Owner({ fleet, peers, store, flights, names, swarms, counters });
   const { key } = net;
   const { outgoing } = decorate;
-  const peerParts = { fleet, owner, names, counters, outgoing };
+  const peerParts = { fleet, owner, names, counters, garbage, outgoing };
   if (key) await openPeerDoor(platform, config, started, { ...peerParts, key });
   const delivery = new HerdDelivery({
+    garbage,
     store,
     peers,
     flights,
@@ -202,9 +216,11 @@ async function openBase(
   const borrow = borrowerOf(borrowing);
   const counters = new Counters();
   const pool = new PiecePool();
+  const garbage = youngGarbage();
   // Set as soon as there are flights; until then nothing can be busy.
   const busy = (): boolean => false;
   return {
+    garbage,
     pool,
     busy,
     startedAtMs,
@@ -236,7 +252,12 @@ async function openNetwork(
   const key = await readFleetKey(config.fleetKeyFile);
   const tracker = await embeddedTracker(platform, config, key, started);
   const plainPeers = started.add(
-    new HttpPeers({ ...platform, pool: base.pool, tls: pskClientOptions(key.tls) }),
+    new HttpPeers({
+      ...platform,
+      garbage: base.garbage,
+      pool: base.pool,
+      tls: pskClientOptions(key.tls),
+    }),
   );
   const peers = decorate.peers?.(plainPeers) ?? plainPeers;
   const fleet = await TrackerFleet.open(
@@ -293,13 +314,14 @@ async function openPeerDoor(
     readonly owner: Owner;
     readonly names: Names;
     readonly counters: Counters;
+    readonly garbage: Garbage;
     readonly outgoing: Outgoing | undefined;
   },
 ): Promise<void> {
-  const { key, fleet, owner, names, counters, outgoing } = parts;
+  const { key, fleet, owner, names, counters, garbage, outgoing } = parts;
   const members = () => fleet.members().filter(({ address }) => address !== '');
   const door = createPeerDoor(
-    { owner, names, members, counters, clock, log, outgoing },
+    { owner, names, members, counters, garbage, clock, log, outgoing },
     { tls: pskServerOptions(key.tls) },
   );
   started.add({ close: async () => void (await door.close()) });

@@ -8,6 +8,7 @@ import { HerdError, reasonOf } from '../errors.ts';
 import type { Fault, Fleet } from '../fleet/fleet.ts';
 import { MiB, PIECE_BYTES } from '../limits.ts';
 import { type Clock, sleep, withDeadline } from '../platform/clock.ts';
+import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
 import type { PeerAddress, Peers, PieceStream, Want, WantAnswer } from '../transfer/peers.ts';
@@ -17,6 +18,7 @@ import type { Flight } from './flight.ts';
 import type { Swarms } from './swarm.ts';
 
 export interface FeederDeps {
+  readonly garbage: Garbage;
   readonly pool: PiecePool;
   readonly fleet: Fleet;
   /** Both absent in a fleet of one. */
@@ -382,6 +384,7 @@ export class Feeder {
     const assembler = new PieceAssembler(this.#deps.pool, skip);
     for await (const chunk of body) {
       counters.add(`received.bytes.upstream.${role}`, chunk.length);
+      this.#deps.garbage.note(chunk.length);
       for (const piece of assembler.push(chunk)) await this.#appendOwn(piece, role);
       if (this.#flight.state !== 'running') return;
     }

@@ -5,6 +5,7 @@ import type { Digest } from '../content/digest.ts';
 import { HerdError } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
+import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
 import type { CounterName, Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
@@ -29,6 +30,7 @@ export interface NameBook {
 export type Borrower = (url: string, entry: { digest: Digest; size?: number }) => Promise<boolean>;
 
 interface HerdDeliveryDeps {
+  readonly garbage: Garbage;
   readonly borrow: Borrower;
   readonly peers: Peers | undefined;
   readonly store: Store;
@@ -172,7 +174,7 @@ export class HerdDelivery implements Delivery {
   }
 
   #fromStore(stored: ObjectReader, extra: Partial<Content>): Content {
-    const { counters, flights } = this.#deps;
+    const { counters, garbage, flights } = this.#deps;
     const { digest, size, lastModified, body } = stored;
     const whole = (bytes: Buffer) => {
       counters.add('apt.bytes.local', size);
@@ -191,6 +193,7 @@ export class HerdDelivery implements Delivery {
           const length = Math.min(PIECE_BYTES - (at % PIECE_BYTES), end - at);
           const bytes = await stored.read(at, length);
           counters.add('apt.bytes.local', length);
+          garbage.note(length);
           yield bytes;
           at += length;
         }

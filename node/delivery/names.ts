@@ -8,6 +8,7 @@ import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
+import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
 import type { VolatileReport } from '../status/report.ts';
@@ -18,6 +19,7 @@ import type { Flight } from './flight.ts';
 import type { Flights } from './flights.ts';
 
 interface NamesDeps {
+  readonly garbage: Garbage;
   readonly pool: PiecePool;
   readonly fleet: Fleet;
   readonly peers: Peers | undefined;
@@ -277,6 +279,7 @@ export class Names {
     try {
       for await (const chunk of response.body) {
         counters.add('received.bytes.upstream.elected', chunk.length);
+        this.#deps.garbage.note(chunk.length);
         counters.add('unique.bytes', chunk.length);
         for (const piece of assembler.push(chunk)) await flight.append(flight.pieces, piece);
       }

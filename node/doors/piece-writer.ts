@@ -6,6 +6,7 @@ import type { Supply } from '../delivery/owner.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
+import type { Garbage } from '../platform/garbage.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader } from '../store/store.ts';
 import { encode } from '../wire/frames.ts';
@@ -14,6 +15,7 @@ import { encode } from '../wire/frames.ts';
 const WAIT_EVERY_MS = 1_000;
 
 export interface WriterDeps {
+  readonly garbage: Garbage;
   readonly clock: Clock;
   readonly counters: Counters;
   /** Every piece on its way out, for faults in tests and the lab. */
@@ -40,7 +42,7 @@ export async function writePieces(
 ): Promise<boolean> {
   const out = new FrameWriter(deps, response);
   try {
-    if (supply.kind === 'stored') await writeStored(out, supply.object, range);
+    if (supply.kind === 'stored') await writeStored(deps, out, supply.object, range);
     else await writeFlight(deps, out, supply.boarding.flight, supply.boarding.feeder, range);
   } catch (error) {
     const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
@@ -52,7 +54,12 @@ export async function writePieces(
   return !out.gone;
 }
 
-async function writeStored(out: FrameWriter, object: ObjectReader, range: PieceRange) {
+async function writeStored(
+  deps: WriterDeps,
+  out: FrameWriter,
+  object: ObjectReader,
+  range: PieceRange,
+) {
   const { size, lastModified, pieceHashes } = object;
   await out.write(encode.meta({ size, ...(lastModified === undefined ? {} : { lastModified }) }));
   const total = pieceCount(size);
@@ -60,6 +67,7 @@ async function writeStored(out: FrameWriter, object: ObjectReader, range: PieceR
   for (let index = range.from; index < to && !out.gone; index++) {
     const offset = index * PIECE_BYTES;
     const bytes = await object.read(offset, Math.min(PIECE_BYTES, size - offset));
+    deps.garbage.note(bytes.length);
     await out.piece(index, pieceHashes.subarray(index * 32, index * 32 + 32), bytes);
   }
   if (to === total) await out.write(encode.end(total));

@@ -4,6 +4,7 @@ import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES, PROTOCOL_VERSION } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
+import type { Garbage } from '../platform/garbage.ts';
 import { type Frame, FrameDecoder, PIECES_TYPE } from '../wire/frames.ts';
 import { type Dispatcher, Pool } from '../wire/http-client.ts';
 import type { pskClientOptions } from '../wire/tls-psk.ts';
@@ -22,6 +23,7 @@ import type {
 import { type QuietGuard, QuietWatch } from './quiet-watch.ts';
 
 interface HttpPeersDeps {
+  readonly garbage: Garbage;
   readonly pool: PiecePool;
   readonly clock: Clock;
   readonly tls: ReturnType<typeof pskClientOptions>;
@@ -146,8 +148,8 @@ export class HttpPeers implements Peers {
       headersTimeout: 0,
       bodyTimeout: 0,
     };
-    const { pool: pieces } = this.#deps;
-    const terms = { watch: this.#watch, pieces, ...this.#options };
+    const { pool: pieces, garbage } = this.#deps;
+    const terms = { watch: this.#watch, pieces, garbage, ...this.#options };
     const attempt = () => exchange(entry.pool, options, nameOf(peer), signal, terms);
     try {
       // A pooled connection that the peer closed a moment ago: at once on a fresh one.
@@ -196,6 +198,7 @@ export class HttpPeers implements Peers {
 
 interface Terms {
   readonly pieces: PiecePool;
+  readonly garbage: Garbage;
   readonly watch: QuietWatch;
   readonly answerTicks: number;
   readonly silenceTicks: number;
@@ -251,6 +254,7 @@ function exchange(
     },
     onResponseData(_controller, chunk) {
       quiet?.beat();
+      terms.garbage.note(chunk.length);
       if (stream) stream.push(chunk);
       else chunks.push(chunk);
     },

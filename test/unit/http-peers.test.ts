@@ -12,6 +12,7 @@ import { createPeerDoor } from '../../node/doors/peer-door.ts';
 import { HerdError } from '../../node/errors.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
+import { noGarbage } from '../../node/platform/garbage.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { Counters } from '../../node/status/counters.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
@@ -36,7 +37,7 @@ const stalled = { code: 'SOURCE_STALLED' };
 
 function client(options: ConstructorParameters<typeof HttpPeers>[1] = {}) {
   const peers = new HttpPeers(
-    { pool: new PiecePool(), clock: systemClock, tls: pskClientOptions(key) },
+    { garbage: noGarbage, pool: new PiecePool(), clock: systemClock, tls: pskClientOptions(key) },
     options,
   );
   ends.push(() => peers.close());
@@ -81,6 +82,7 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
   } as never;
   const server = createPeerDoor(
     {
+      garbage: noGarbage,
       owner,
       names,
       members: () => [memberFixture(3)],
@@ -269,7 +271,12 @@ describe('a peer that misbehaves', () => {
   test('a wrong key, or nobody there', async () => {
     const { peer } = await door();
     const tls = pskClientOptions(Buffer.alloc(32, 8));
-    const stranger = new HttpPeers({ pool: new PiecePool(), clock: systemClock, tls });
+    const stranger = new HttpPeers({
+      garbage: noGarbage,
+      pool: new PiecePool(),
+      clock: systemClock,
+      tls,
+    });
     ends.push(() => stranger.close());
     await expect(stranger.members(peer, signal())).rejects.toMatchObject(failed);
     const nobody = { address: '127.0.0.1', port: 1 };

@@ -10,6 +10,7 @@ import { Names } from '../../node/delivery/names.ts';
 import { Swarms } from '../../node/delivery/swarm.ts';
 import { HerdError } from '../../node/errors.ts';
 import { StaticFleet } from '../../node/fleet/static-fleet.ts';
+import { noGarbage } from '../../node/platform/garbage.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { Counters } from '../../node/status/counters.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
@@ -49,7 +50,16 @@ function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), opt
     },
   } as unknown as Peers;
   const pool = new PiecePool();
-  const base = { pool, fleet, upstream, counters, clock, log: silentLog, store };
+  const base = {
+    garbage: noGarbage,
+    pool,
+    fleet,
+    upstream,
+    counters,
+    clock,
+    log: silentLog,
+    store,
+  };
   const flights = new Flights({
     ...base,
     peers: undefined,
