@@ -48,7 +48,7 @@ export const feederDefaults: FeederOptions = {
   lookupMs: 25,
   ownerPatienceMs: 3_000,
   gatherMs: 60,
-  opinionMs: 1_500,
+  opinionMs: 6_000,
   stallMs: 12_000,
 };
 

@@ -41,9 +41,9 @@ interface HttpPeersOptions {
 }
 
 const defaults: HttpPeersOptions = {
-  connectTimeoutMs: 5_000,
+  connectTimeoutMs: 8_000,
   tickMs: 1_000,
-  answerTicks: 8,
+  answerTicks: 10,
   silenceTicks: 3,
 };
 
