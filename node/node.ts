@@ -189,7 +189,10 @@ async function openBase(
       minFreeBytes: config.minFree,
     }),
   );
-  const borrowing = new BorrowingStore({ store: fileStore, log }, { archives: config.aptArchives });
+  const borrowing = new BorrowingStore(
+    { store: fileStore, clock, log },
+    { archives: config.aptArchives },
+  );
   const store = decorate.store?.(borrowing) ?? borrowing;
   const catalog = started.add(await LevelCatalog.open(join(folder.path, 'catalog')));
   const learner = await IndexLearner.open(

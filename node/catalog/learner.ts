@@ -108,25 +108,28 @@ export class IndexLearner {
 
   /** As the catalog's lookup, after learning whatever pending or listed index may know the URL. */
   async resolve(url: string): Promise<CatalogEntry | undefined> {
-    await this.ensureLearned(url);
-    return this.#deps.catalog.lookup(url);
+    return (await this.#learnFor(url)) ?? (await this.#deps.catalog.lookup(url));
   }
 
   /**
    * For URLs of packages and sources: resolves when no pending index covers the URL, and, while
-   * the catalog does not know it, when apt's own lists have been read. Never rejects.
+   * the catalog does not know it, when apt's own lists have been read. The entry, if it was found
+   * on the way.
    */
-  async ensureLearned(url: string): Promise<void> {
+  async #learnFor(url: string): Promise<CatalogEntry | undefined> {
     const { kind } = classify(url);
-    if (kind !== 'package' && kind !== 'source') return;
+    if (kind !== 'package' && kind !== 'source') return undefined;
     const other = kind === 'package' ? '/source/Sources' : '/Packages';
     const covering = [...this.#pending.values()].filter(
       ({ baseUrl, indexUrl }) => url.startsWith(baseUrl) && !indexUrl.endsWith(other),
     );
-    await Promise.all(covering.map((index) => this.#learnPending(index)));
-    if (this.#options.listsFolder === undefined) return;
-    if ((await this.#deps.catalog.lookup(url)) !== undefined) return;
-    await this.#readLists(this.#options.listsFolder, url);
+    if (covering.length > 0) {
+      await Promise.all(covering.map((index) => this.#learnPending(index)));
+    }
+    const { listsFolder } = this.#options;
+    const entry = await this.#deps.catalog.lookup(url);
+    if (entry === undefined && listsFolder !== undefined) await this.#readLists(listsFolder, url);
+    return entry;
   }
 
   /** Learns what changed in apt's lists folder; returns the number of files learned. */

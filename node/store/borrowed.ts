@@ -8,6 +8,7 @@ import { type Digest, Hasher } from '../content/digest.ts';
 import { PieceHasher } from '../content/piece-hashes.ts';
 import { reasonOf } from '../errors.ts';
 import { KiB } from '../limits.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { ObjectReader, PartialObject, Store, StoredObject, StoreEvents } from './store.ts';
 
@@ -20,10 +21,13 @@ interface Loan {
 }
 
 const chunkBytes = 256 * KiB;
+/** While apt fills its folder, that folder changes with every file of a big upgrade. */
+const lookAgainMs = 1000;
 
 /** A store that also has what lies in apt's archive folder. */
 export class BorrowingStore implements Store {
   readonly #store: Store;
+  readonly #clock: Clock;
   readonly #log: Log;
   readonly #folder: string;
   readonly #loans = new Map<Digest, Loan>();
@@ -34,10 +38,13 @@ export class BorrowingStore implements Store {
     mtimeMs: -1,
     names: [],
   };
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #looking: Promise<readonly string[]> | undefined;
 
   /** `archives`: apt's Dir::Cache::archives, /var/cache/apt/archives. */
-  constructor(deps: { store: Store; log: Log }, options: { archives: string }) {
+  constructor(deps: { store: Store; clock: Clock; log: Log }, options: { archives: string }) {
     this.#store = deps.store;
+    this.#clock = deps.clock;
     this.#log = deps.log;
     this.#folder = options.archives;
     this.#events.setMaxListeners(0);
@@ -62,8 +69,19 @@ export class BorrowingStore implements Store {
     return this.#loans.size;
   }
 
-  /** The .deb files that lie there now; empty when there is no such folder. */
-  async archiveNames(): Promise<readonly string[]> {
+  /** The .deb files that lay there within the last second; empty when there is no such folder. */
+  archiveNames(): Promise<readonly string[]> {
+    if (this.#looking) return this.#looking;
+    const now = this.#clock.monotonicMs();
+    if (now - this.#lookedAtMs < lookAgainMs) return Promise.resolve(this.#listing.names);
+    this.#lookedAtMs = now;
+    this.#looking = this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<readonly string[]> {
     const { mtimeMs } = await stat(this.#folder).catch(() => ({ mtimeMs: -1 }));
     if (this.#listing.mtimeMs === mtimeMs) return this.#listing.names;
     const names = await readdir(this.#folder).catch(() => []);

@@ -1,6 +1,8 @@
-// A partial object of the file store: one file that grows at its end.
+// A partial object of the file store: one file that grows at its end. What will be one piece only
+// waits in memory until it is whole.
 import { unlink } from 'node:fs/promises';
 import { HerdError } from '../errors.ts';
+import { PIECE_BYTES } from '../limits.ts';
 import { READ_WRITE_CREATE, readExactly } from './object-files.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { PartialObject, StoredObject } from './store.ts';
@@ -12,7 +14,10 @@ export interface PartialHost {
   makeRoom(partial: FilePartial, growth: number): Promise<void>;
   /** After the disk was full: evicts so that about `bytes` more fit. */
   evict(bytes: number): Promise<void>;
+  /** Makes a stored object of a whole file; resolves to its path. */
   place(path: string, object: StoredObject, pieceHashes: Buffer): Promise<string>;
+  /** Makes one of bytes in memory; `undefined` when it cannot, and they must go by a file. */
+  write(bytes: readonly Buffer[], object: StoredObject): Promise<string | undefined>;
   /** The partial is no longer written; `kept` bytes of it stay under its key. */
   ended(partial: FilePartial, kept: number | undefined): void;
 }
@@ -28,16 +33,19 @@ export class FilePartial implements PartialObject {
   /** A failed append may have left bytes behind the end. */
   #hasTail = false;
   #moving: Promise<void> | undefined;
+  /** All its bytes, while there is no file. */
+  #held: Buffer[] | undefined;
 
   constructor(
     deps: { host: PartialHost },
-    options: { key: string; path: string; bytes: number; reserved: number },
+    options: { key: string; path: string; bytes: number; reserved: number; inMemory: boolean },
   ) {
     this.#host = deps.host;
     this.key = options.key;
     this.reserved = options.reserved;
     this.#path = options.path;
     this.#bytes = options.bytes;
+    if (options.inMemory) this.#held = [];
   }
 
   get bytes(): number {
@@ -48,7 +56,10 @@ export class FilePartial implements PartialObject {
     if (bytes.length === 0) return;
     await this.#exclusive('open', async () => {
       await this.#host.makeRoom(this, bytes.length);
-      await this.#retryWhenFull(bytes.length, () => this.#write(bytes));
+      if (this.#held && this.#bytes + bytes.length > PIECE_BYTES) await this.#spill();
+      // A copy: a caller may use its buffer again, as with a file.
+      if (this.#held) this.#held.push(Buffer.from(bytes));
+      else await this.#retryWhenFull(bytes.length, () => this.#write(bytes, this.#bytes));
       this.#bytes += bytes.length;
     });
   }
@@ -59,6 +70,7 @@ export class FilePartial implements PartialObject {
     }
     if (this.#state === 'closed') throw closed(this.key);
     if (length === 0) return Buffer.alloc(0);
+    if (this.#held) return Buffer.concat(this.#held).subarray(offset, offset + length);
     const path = this.#path;
     try {
       return await this.#read(path, offset, length);
@@ -84,6 +96,7 @@ export class FilePartial implements PartialObject {
       );
     }
     await this.#exclusive('stored', async () => {
+      if (await this.#commitHeld(object)) return;
       if (this.#bytes === 0) await this.#touch();
       await this.#cutTail();
       const place = () => this.#host.place(this.#path, object, pieceHashes);
@@ -96,8 +109,24 @@ export class FilePartial implements PartialObject {
     });
   }
 
+  /** `false` when the bytes are in a file (now). */
+  async #commitHeld(object: StoredObject): Promise<boolean> {
+    const held = this.#held;
+    if (!held) return false;
+    const path = await this.#retryWhenFull(this.#bytes, () => this.#host.write(held, object));
+    if (path === undefined) {
+      await this.#spill();
+      return false;
+    }
+    this.#path = path;
+    this.#held = undefined;
+    this.#host.ended(this, undefined);
+    return true;
+  }
+
   async suspend(): Promise<void> {
     await this.#exclusive('closed', async () => {
+      if (this.#bytes > 0) await this.#spill();
       await this.#cutTail();
       this.#host.files.forget(this.#path);
       this.#host.ended(this, this.#bytes);
@@ -106,8 +135,10 @@ export class FilePartial implements PartialObject {
 
   async discard(): Promise<void> {
     await this.#exclusive('closed', async () => {
-      this.#host.files.forget(this.#path);
-      await unlink(this.#path).catch(() => {});
+      if (!this.#held || this.#hasTail) {
+        this.#host.files.forget(this.#path);
+        await unlink(this.#path).catch(() => {});
+      }
       this.#host.ended(this, undefined);
     });
   }
@@ -137,12 +168,19 @@ export class FilePartial implements PartialObject {
     }
   }
 
-  async #write(bytes: Buffer): Promise<void> {
+  async #spill(): Promise<void> {
+    if (!this.#held) return;
+    const bytes = Buffer.concat(this.#held);
+    await this.#retryWhenFull(bytes.length, () => this.#write(bytes, 0));
+    this.#held = undefined;
+  }
+
+  async #write(bytes: Buffer, at: number): Promise<void> {
     this.#hasTail = true;
     await this.#host.files.use(this.#path, READ_WRITE_CREATE, async (handle) => {
       for (let done = 0; done < bytes.length; ) {
         const left = bytes.length - done;
-        done += (await handle.write(bytes, done, left, this.#bytes + done)).bytesWritten;
+        done += (await handle.write(bytes, done, left, at + done)).bytesWritten;
       }
     });
     this.#hasTail = false;

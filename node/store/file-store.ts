@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Digest } from '../content/digest.ts';
 import { formatHttpDate, parseHttpDate } from '../content/preconditions.ts';
 import { HerdError, reasonOf } from '../errors.ts';
-import { MiB } from '../limits.ts';
+import { MiB, PIECE_BYTES } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { type Candidate, victims } from './eviction.ts';
@@ -93,14 +93,14 @@ export class FileStore implements Store {
     this.#deps = deps;
     this.#options = options;
     this.#openFiles = new OpenFiles(deps, { max: options.openFiles });
-    this.#files = new ObjectFiles({ files: this.#openFiles }, { folder });
+    this.#files = new ObjectFiles({ ...deps, files: this.#openFiles }, { folder });
     this.#free = new FreeSpace(deps, { folder, minFreeBytes: options.minFreeBytes });
     this.#hot = new HotCache({ maxBytes: options.hotBytes });
     this.#events.setMaxListeners(0);
     const onError = (error: unknown) =>
       deps.log.warn({ reason: reasonOf(error) }, 'store index not written');
     this.#index = new IndexWriter(
-      { entries: () => this.#objects.values(), onError },
+      { clock: deps.clock, entries: () => this.#objects.values(), onError },
       { path: join(folder, 'store.index'), lines },
     );
     const files = this.#files;
@@ -112,6 +112,7 @@ export class FileStore implements Store {
       makeRoom: (partial, growth) => this.#makeRoom(partial, growth),
       evict: (bytes) => this.#evict(Math.max(bytes, Math.min(fullDiskStep, this.#bytes)), 'disk'),
       place: (path, object, hashes) => this.#place(path, object, hashes),
+      write: (bytes, object) => this.#write(bytes, object),
       ended: (partial, kept) => this.#ended(partial, kept),
     };
   }
@@ -201,7 +202,9 @@ export class FileStore implements Store {
       // What can never fit must not push out everything else first.
       const reserved = sizeHint > this.#options.maxBytes ? 0 : Math.max(bytes, sizeHint);
       const path = join(this.#options.folder, 'partial', key);
-      const partial = new FilePartial({ host: this.#host }, { key, path, bytes, reserved });
+      const inMemory = bytes === 0 && sizeHint > 0 && sizeHint <= PIECE_BYTES;
+      const from = { key, path, bytes, reserved, inMemory };
+      const partial = new FilePartial({ host: this.#host }, from);
       this.#active.set(key, partial);
       await this.#evict(this.#excess());
       return partial;
@@ -367,7 +370,7 @@ export class FileStore implements Store {
   // --- writing
 
   async #place(path: string, object: StoredObject, pieceHashes: Buffer): Promise<string> {
-    const { digest, size } = object;
+    const { digest } = object;
     this.#refuseClosed();
     this.#placing.add(digest);
     try {
@@ -375,6 +378,16 @@ export class FileStore implements Store {
     } finally {
       this.#placing.delete(digest);
     }
+    return this.#placed(object);
+  }
+
+  async #write(bytes: readonly Buffer[], object: StoredObject): Promise<string | undefined> {
+    this.#refuseClosed();
+    return (await this.#files.write(object.digest, bytes)) ? this.#placed(object) : undefined;
+  }
+
+  #placed(object: StoredObject): string {
+    const { digest, size } = object;
     const known = this.#objects.get(digest);
     if (known !== undefined) this.#forget(known);
     const modified = parseHttpDate(object.lastModified);

@@ -7,6 +7,8 @@
 import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
 import type { Digest } from '../content/digest.ts';
 import { isDigest } from '../content/digest.ts';
+import { KiB } from '../limits.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
 
 export interface IndexEntry {
   readonly digest: Digest;
@@ -73,13 +75,20 @@ function lineOf(entry: IndexEntry): string {
   return `+ ${digest} ${size} ${modified ?? '-'} ${lastUsed} ${settled ? 'S' : 'W'}\n`;
 }
 
-/** Writes the index; many changes at once go out as one write. */
+/** Changes wait at most so long, or until they are so many, to go out as one write. */
+const gatherMs = 500;
+const gatherBytes = 64 * KiB;
+
+/** Writes the index. */
 export class IndexWriter {
+  readonly #clock: Clock;
   readonly #path: string;
   readonly #entries: () => Iterable<IndexEntry>;
   readonly #onError: (error: unknown) => void;
   #file: FileHandle | undefined;
   #pending: string[] = [];
+  #pendingBytes = 0;
+  #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #lines: number;
   #live: number;
@@ -87,9 +96,14 @@ export class IndexWriter {
 
   /** `entries` gives all objects, for rewriting; `lines` are in the file already. */
   constructor(
-    deps: { entries: () => Iterable<IndexEntry>; onError: (error: unknown) => void },
+    deps: {
+      clock: Clock;
+      entries: () => Iterable<IndexEntry>;
+      onError: (error: unknown) => void;
+    },
     options: { path: string; lines: number },
   ) {
+    this.#clock = deps.clock;
     this.#entries = deps.entries;
     this.#onError = deps.onError;
     this.#path = options.path;
@@ -107,10 +121,12 @@ export class IndexWriter {
 
   opened(): void {
     this.#write('! opened\n');
+    this.#begin();
   }
 
   /** Resolves when all changes so far are with the kernel. */
   async flush(): Promise<void> {
+    this.#begin();
     while (this.#running !== undefined) await this.#running;
   }
 
@@ -130,7 +146,15 @@ export class IndexWriter {
   #write(line: string): void {
     if (this.#closed) return;
     this.#pending.push(line);
-    this.#running ??= this.#drain();
+    this.#pendingBytes += line.length;
+    if (this.#pendingBytes >= gatherBytes) this.#begin();
+    else this.#timer ??= this.#clock.after(gatherMs, () => this.#begin());
+  }
+
+  #begin(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#pending.length > 0) this.#running ??= this.#drain();
   }
 
   async #drain(): Promise<void> {
@@ -138,6 +162,7 @@ export class IndexWriter {
     while (this.#pending.length > 0) {
       const lines = this.#pending;
       this.#pending = [];
+      this.#pendingBytes = 0;
       try {
         this.#file ??= await open(this.#path, 'a', 0o640);
         await this.#file.write(lines.join(''));

@@ -7,10 +7,15 @@ import { silentLog } from '../../node/platform/log.ts';
 import { aptFileName, BorrowingStore } from '../../node/store/borrowed.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
 import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
 
 storeContract('BorrowingStore', async ({ maxBytes = 1e9, heldElsewhere = () => 0 }) => {
   const store = new BorrowingStore(
-    { store: new MemoryStore({ heldElsewhere }, { maxBytes }), log: silentLog },
+    {
+      store: new MemoryStore({ heldElsewhere }, { maxBytes }),
+      clock: new ManualClock(),
+      log: silentLog,
+    },
     { archives: '/nonexistent' },
   );
   return { store, remove: () => store.close() };
@@ -22,6 +27,7 @@ describe('a package in the archive folder of apt', () => {
   const name = aptFileName('hello', '1:2.10-3', 'amd64');
   let archives: string;
   let own: MemoryStore;
+  let clock: ManualClock;
   let store: BorrowingStore;
   let heard: string[];
 
@@ -29,7 +35,8 @@ describe('a package in the archive folder of apt', () => {
     archives = await mkdtemp(join(tmpdir(), 'archives-'));
     await writeFile(join(archives, name), bytes);
     own = new MemoryStore();
-    store = new BorrowingStore({ store: own, log: silentLog }, { archives });
+    clock = new ManualClock();
+    store = new BorrowingStore({ store: own, clock, log: silentLog }, { archives });
     heard = [];
     store.on('added', () => heard.push('added'));
     store.on('removed', () => heard.push('removed'));
@@ -57,6 +64,16 @@ describe('a package in the archive folder of apt', () => {
     await store.delete(digest);
     expect(store.stat(digest)).toBeUndefined();
     expect(await readdir(archives)).toEqual([name]);
+  });
+
+  it('is looked for once a second', async () => {
+    const later = aptFileName('later', '1', 'all');
+    const both = Promise.all([store.archiveNames(), store.archiveNames()]);
+    expect(await both).toEqual([[name], [name]]);
+    await writeFile(join(archives, later), bytes);
+    expect(await store.archiveNames()).toEqual([name]);
+    clock.advance(1000);
+    expect([...(await store.archiveNames())].sort()).toEqual([name, later].sort());
   });
 
   it('is not taken with another size, another digest or from another folder', async () => {

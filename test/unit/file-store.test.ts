@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { watch } from 'node:fs';
 import {
   mkdtemp,
   open,
@@ -20,6 +21,7 @@ import { type Clock, systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
 import type { Store } from '../../node/store/store.ts';
 import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
 import { type StoreFolder, storeFolder } from '../fixtures/store-folder.ts';
 
 storeContract('FileStore', async ({ maxBytes = 1e9, heldElsewhere = () => 0 }) => {
@@ -317,6 +319,85 @@ describe('a file store under pressure', () => {
   });
 });
 
+describe('an object of one piece', () => {
+  const bytes = body(40_000);
+  const object = { digest: digestOf(bytes), size: bytes.length };
+  const partials = () => readdir(join(place.folder, 'partial'));
+
+  it('comes in without a file of its own before it is whole', async () => {
+    const store = await place.open();
+    const partial = await store.partial(object.digest, object.size);
+    const half = Buffer.from(bytes.subarray(0, 20_000));
+    await partial.append(half);
+    half.fill(0);
+    await partial.append(bytes.subarray(20_000));
+    expect(await partials()).toEqual([]);
+    expect((await partial.read(19_000, 2000)).equals(bytes.subarray(19_000, 21_000))).toBe(true);
+    await partial.commit(object, hashesOf(bytes));
+    expect(await partials()).toEqual([]);
+    expect((await readFile(pathOf(object.digest))).equals(bytes)).toBe(true);
+    expect((await partial.read(0, object.size)).equals(bytes)).toBe(true);
+    expect(await has(store, bytes)).toBe(true);
+  });
+
+  it('goes by a file when it is suspended, or larger than it was said to be', async () => {
+    const store = await place.open();
+    for (const [key, chunks] of Object.entries({ less: 2, more: 5 })) {
+      const partial = await store.partial(key, 100_000);
+      for (let chunk = 0; chunk < chunks; chunk++) await partial.append(bytes);
+      await partial.suspend();
+    }
+    await store.close();
+    const again = await place.open();
+    expect((await again.partial('less')).bytes).toBe(80_000);
+    const more = await again.partial('more');
+    expect(digestOf(await more.read(0, 200_000))).toBe(
+      digestOf(Buffer.concat(Array(5).fill(bytes))),
+    );
+  });
+
+  it('replaces a file of that name, whatever is in it', async () => {
+    const store = await place.open();
+    await put(store, bytes);
+    await truncate(pathOf(object.digest), 100);
+    await put(store, bytes);
+    expect(await has(store, bytes)).toBe(true);
+    expect([store.objects, store.bytes, await partials()]).toEqual([1, 40_000, []]);
+  });
+
+  it('is written by other threads for a while when the disk is slow', async () => {
+    let nowMs = 0;
+    let stepMs = 300;
+    const monotonicMs = () => {
+      nowMs += stepMs;
+      return nowMs;
+    };
+    const opened = new Set<string>();
+    const store = await place.open({}, { clock: { ...systemClock, monotonicMs } });
+    const watcher = watch(join(place.folder, 'partial'), (_, name) => opened.add(String(name)));
+    const first = await put(store, body(1000));
+    stepMs = 0;
+    const second = await put(store, body(2000));
+    await expect.poll(() => opened.has(second)).toBe(true);
+    nowMs += 11_000;
+    const third = await put(store, body(3000));
+    watcher.close();
+    expect([opened.has(first), opened.has(third)]).toEqual([false, false]);
+    expect(await has(store, body(2000))).toBe(true);
+  });
+});
+
+it('writes the index twice a second at most', async () => {
+  const clock = new ManualClock();
+  const store = await place.open({}, { clock });
+  const written = async () => String(await readFile(join(place.folder, 'store.index')));
+  const digests = [await put(store, body(1)), await put(store, body(2))];
+  expect(await written()).toBe('! opened\n');
+  clock.advance(500);
+  await expect.poll(written).toContain(digests[1]);
+  expect(await written()).toContain(digests[0]);
+});
+
 const canMount = process.getuid?.() === 0;
 describe.runIf(canMount)('a file store on a full disk', () => {
   let mounted: string;
@@ -350,5 +431,24 @@ describe.runIf(canMount)('a file store on a full disk', () => {
     await large.discard();
     await put(store, body(1_000_000));
     expect(await has(store, body(1_000_000))).toBe(true);
+  });
+
+  it('evicts for an object of one piece, and leaves no part of it when that does not help', async () => {
+    const store = await full.open();
+    await put(store, body(1_000_000));
+    const ballast = join(mounted, 'ballast');
+    spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4096']);
+    const small = await put(store, body(100_000));
+    expect(Array.from(store.list(), ({ digest }) => digest)).toEqual([small]);
+    await store.delete(small);
+    spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4096']);
+    await expect(put(store, body(90_000))).rejects.toMatchObject({ code: 'ENOSPC' });
+    const digest = digestOf(body(90_000));
+    expect(await readdir(join(mounted, 'state/objects'), { recursive: true })).not.toContain(
+      join(digest.slice(0, 2), digest),
+    );
+    await unlink(ballast);
+    await put(store, body(80_000));
+    expect(await has(store, body(80_000))).toBe(true);
   });
 });
