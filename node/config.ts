@@ -106,7 +106,7 @@ export const options = {
     why: 'without a key a node talks to no peer',
   }),
   cacheMax: one(kind.bytes, {
-    help: 'the store holds at most so many bytes; what other members hold too goes first',
+    help: 'the store holds at most so many bytes; what was unused for longest goes first',
     why: 'a fleet shares: each disk needs to keep only its part',
     shown: '20GiB, or a tenth of the disk if that is less',
     defaults: ({ diskBytes }, state) => {
@@ -135,7 +135,7 @@ export const options = {
     shown: '8',
   }),
   allowHost: many(kind.archiveHost, {
-    help: 'further upstream host that members may ask this node for; may be repeated',
+    help: 'upstream host that may be fetched from though it is private; may be repeated',
     why: "the hosts of the machine's own apt sources and public ones are allowed anyway",
   }),
   advertiseAddress: maybe(kind.ipAddress, {
@@ -156,7 +156,7 @@ export const options = {
     shown: '/etc/apt',
   }),
   aptLists: one(kind.filePath, {
-    help: 'folder of the indexes that apt keeps; names are learned from them at start',
+    help: 'folder of the indexes that apt keeps; read when a package is unknown',
     why: "apt's own place",
     shown: '/var/lib/apt/lists',
   }),
