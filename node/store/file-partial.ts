@@ -128,7 +128,7 @@ export class FilePartial implements PartialObject {
     await this.#exclusive('closed', async () => {
       if (this.#bytes > 0) await this.#spill();
       await this.#cutTail();
-      this.#host.files.forget(this.#path);
+      void this.#host.files.forget(this.#path);
       this.#host.ended(this, this.#bytes);
     });
   }
@@ -136,7 +136,7 @@ export class FilePartial implements PartialObject {
   async discard(): Promise<void> {
     await this.#exclusive('closed', async () => {
       if (!this.#held || this.#hasTail) {
-        this.#host.files.forget(this.#path);
+        void this.#host.files.forget(this.#path);
         await unlink(this.#path).catch(() => {});
       }
       this.#host.ended(this, undefined);

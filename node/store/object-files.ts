@@ -73,7 +73,7 @@ export class ObjectFiles {
     const startMs = this.#clock.monotonicMs();
     if (startMs < this.#slowUntilMs) return false;
     const path = this.path(digest);
-    this.#files.forget(path);
+    void this.#files.forget(path);
     try {
       writeNew(path, bytes);
     } catch (error) {
@@ -91,11 +91,11 @@ export class ObjectFiles {
     if (pieceHashes.length <= HASH_BYTES) return;
     const path = this.#piecesPath(digest);
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC;
-    this.#files.forget(path);
+    void this.#files.forget(path);
     await withFolder(path, () => {
       return this.#files.use(path, flags, (handle) => handle.writeFile(pieceHashes));
     });
-    this.#files.forget(path);
+    void this.#files.forget(path);
   }
 
   /** The stored piece hashes; undefined when they are not there or too few. */
@@ -148,16 +148,19 @@ export class ObjectFiles {
   }
 
   remove(digest: Digest, size: number): Promise<void> {
-    this.#files.forget(this.path(digest));
-    this.#files.forget(this.#piecesPath(digest));
     const done = this.#unlink(digest, size).finally(() => this.#removing.delete(digest));
     this.#removing.set(digest, done);
     return done;
   }
 
   async #unlink(digest: Digest, size: number): Promise<void> {
+    const closed = [this.path(digest), this.#piecesPath(digest)].map((path) =>
+      this.#files.forget(path),
+    );
     await unlink(this.path(digest)).catch(() => {});
     if (pieceCount(size) > 1) await unlink(this.#piecesPath(digest)).catch(() => {});
+    // An open file takes its room still.
+    await Promise.all(closed);
   }
 }
 

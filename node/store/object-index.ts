@@ -127,7 +127,7 @@ export class IndexWriter {
   /** Resolves when all changes so far are with the kernel. */
   async flush(): Promise<void> {
     this.#begin();
-    while (this.#running !== undefined) await this.#running;
+    for (; this.#running !== undefined; this.#begin()) await this.#running;
   }
 
   /** Rewrites the file with the order of last use and marks a clean end. */
@@ -158,22 +158,21 @@ export class IndexWriter {
   }
 
   async #drain(): Promise<void> {
-    await Promise.resolve();
-    while (this.#pending.length > 0) {
-      const lines = this.#pending;
-      this.#pending = [];
-      this.#pendingBytes = 0;
-      try {
-        this.#file ??= await open(this.#path, 'a', 0o640);
-        await this.#file.write(lines.join(''));
-        this.#lines += lines.length;
-        if (this.#lines > 4096 && this.#lines > 3 * this.#live) await this.#rewrite('');
-      } catch (error) {
-        // A full disk: the objects of these lines are merely doubtful after a crash.
-        this.#onError(error);
-      }
+    const lines = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    try {
+      this.#file ??= await open(this.#path, 'a', 0o640);
+      await this.#file.write(lines.join(''));
+      this.#lines += lines.length;
+      if (this.#lines > 4096 && this.#lines > 3 * this.#live) await this.#rewrite('');
+    } catch (error) {
+      // A full disk: the objects of these lines are merely doubtful after a crash.
+      this.#onError(error);
     }
     this.#running = undefined;
+    // What came meanwhile has a timer of its own, unless that ran out.
+    if (this.#timer === undefined) this.#begin();
   }
 
   async #rewrite(last: string): Promise<void> {

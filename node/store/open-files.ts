@@ -49,7 +49,7 @@ export class OpenFiles {
 
   /** An open file follows its name; whatever was open under `to` is let go. */
   rename(from: string, to: string): void {
-    this.forget(to);
+    void this.forget(to);
     const file = this.#files.get(from);
     if (file === undefined) return;
     this.#files.delete(from);
@@ -57,13 +57,13 @@ export class OpenFiles {
     this.#files.set(to, file);
   }
 
-  /** Closes `path` after the uses that run now. */
-  forget(path: string): void {
+  /** Closes `path` after the uses that run now; resolves when it is closed, if there are none. */
+  forget(path: string): Promise<void> {
     const file = this.#files.get(path);
-    if (file === undefined) return;
+    if (file === undefined) return Promise.resolve();
     this.#files.delete(path);
     file.stale = true;
-    if (file.users === 0) this.#close(file);
+    return file.users === 0 ? this.#close(file) : Promise.resolve();
   }
 
   async close(): Promise<void> {
@@ -113,7 +113,7 @@ export class OpenFiles {
       this.#files.delete(file.path);
       file.stale = true;
     }
-    if (file.stale) this.#close(file);
+    if (file.stale) void this.#close(file);
     this.#waiting.shift()?.();
   }
 
@@ -130,9 +130,9 @@ export class OpenFiles {
     }
   }
 
-  #close(file: OpenFile): void {
+  #close(file: OpenFile): Promise<void> {
     const wake = () => this.#starving.shift()?.();
-    file.handle.then((handle) => handle.close()).then(wake, wake);
+    return file.handle.then((handle) => handle.close()).then(wake, wake);
   }
 
   #someoneCloses(): Promise<void> {
@@ -148,7 +148,7 @@ export class OpenFiles {
   #closeIdle(): boolean {
     for (const file of this.#files.values()) {
       if (file.users > 0) continue;
-      this.forget(file.path);
+      void this.forget(file.path);
       return true;
     }
     return false;

@@ -391,6 +391,7 @@ it('writes the index twice a second at most', async () => {
   const clock = new ManualClock();
   const store = await place.open({}, { clock });
   const written = async () => String(await readFile(join(place.folder, 'store.index')));
+  await expect.poll(written).toBe('! opened\n');
   const digests = [await put(store, body(1)), await put(store, body(2))];
   expect(await written()).toBe('! opened\n');
   clock.advance(500);
@@ -433,7 +434,7 @@ describe.runIf(canMount)('a file store on a full disk', () => {
     expect(await has(store, body(1_000_000))).toBe(true);
   });
 
-  it('evicts for an object of one piece, and leaves no part of it when that does not help', async () => {
+  it('evicts for an object of one piece, or leaves no part of it', async () => {
     const store = await full.open();
     await put(store, body(1_000_000));
     const ballast = join(mounted, 'ballast');
