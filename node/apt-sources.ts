@@ -14,6 +14,8 @@ export class AptSources {
   readonly #folder: string;
   #sources: readonly ArchiveSource[] = [];
   #hosts: ReadonlySet<string> = new Set();
+  /** Called when other hosts are in the sources than before. */
+  onChange = (): void => {};
   #seen = '';
   #lookedMs = Number.NEGATIVE_INFINITY;
 
@@ -50,7 +52,9 @@ export class AptSources {
       this.#seen = seen;
       const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
       this.#sources = files.flatMap((file, at) => parseSources(file, texts[at] ?? ''));
+      const before = [...this.#hosts].sort().join();
       this.#hosts = hostsOf(this.#sources);
+      if ([...this.#hosts].sort().join() !== before) this.onChange();
     } catch (error) {
       this.#deps.log.warn(
         { folder: this.#folder, reason: reasonOf(error) },

@@ -277,6 +277,7 @@ async function openNetwork(
     },
   );
   started.add(fleet);
+  base.sources.onChange = () => void fleet.describe({ archives: [...base.sources.hosts()].sort() });
   const { host, port } = config.peerListen;
   const announced = () => base.counters.add('dht.announced');
   const plainDiscovery = started.add(
@@ -322,7 +323,10 @@ async function openPeerDoor(
   },
 ): Promise<void> {
   const { key, fleet, owner, names, counters, garbage, outgoing } = parts;
-  const members = () => fleet.members().filter(({ address }) => address !== '');
+  const members = () =>
+    fleet
+      .members()
+      .filter(({ id, address }) => address && fleet.blamed(id)?.fault !== 'unreachable');
   const door = createPeerDoor(
     { owner, names, members, counters, garbage, clock, log, outgoing },
     { tls: pskServerOptions(key.tls) },

@@ -1,5 +1,5 @@
 // Memory of dead buffers, collected in time. Chunks from sockets and files die young, but V8 sees
-// only the few bytes of heap that stand for them: it would collect them late, by marking everything.
+// only the few bytes of heap that stand for them: it would come late, and mark everything.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 

@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../content/digest.ts';
+import { PieceHasher } from '../content/piece-hashes.ts';
 import { formatHttpDate, parseHttpDate } from '../content/preconditions.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { MiB, PIECE_BYTES } from '../limits.ts';
@@ -343,6 +344,10 @@ export class FileStore implements Store {
     const pieceHashes = await this.#files.readHashes(digest, size);
     if (pieceHashes === undefined) return undefined;
     const body = await this.#files.read(digest, 0, size);
+    // What lies in memory is given out without a further look.
+    const hasher = new PieceHasher();
+    hasher.update(body);
+    if (!hasher.end().equals(pieceHashes)) return undefined;
     if (!entry.gone) this.#hot.add(digest, { body, pieceHashes });
     return { body, pieceHashes };
   }

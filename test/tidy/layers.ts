@@ -26,7 +26,7 @@ export const layers: readonly { of: RegExp; may: readonly RegExp[] }[] = [
   { of: /^node\/apt-sources\.ts$/, may: knowledge },
   { of: /^node\/content\//, may: [...base, own('node/content')] },
   { of: /^node\/apt\//, may: knowledge },
-  { of: wire, may: [...base, wire] },
+  { of: wire, may: [...base, wire, own('node/content')] },
   { of: /^tracker\//, may: [...base, own('tracker'), wire] },
   { of: anyPort, may: [...knowledge, wire, anyPort, trackerParts] },
   {
