@@ -4,7 +4,7 @@ import type { CatalogEntry } from '../catalog/catalog.ts';
 import type { Digest } from '../content/digest.ts';
 import { HerdError } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
-import { type Clock, sleep } from '../platform/clock.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
 import type { CounterName, Counters } from '../status/counters.ts';
@@ -238,16 +238,16 @@ export class HerdDelivery implements Delivery {
 
   /** Waits for something to give, or for the reason why there is nothing. */
   async #firstBytes(flight: Flight): Promise<void> {
-    const timeout = new AbortController();
-    const late = sleep(this.#deps.clock, FIRST_BYTES_MS, timeout.signal);
+    const late = Promise.withResolvers<void>();
     let waiting = true;
-    void late.then(() => {
+    const timer = this.#deps.clock.after(FIRST_BYTES_MS, () => {
       waiting = false;
+      late.resolve();
     });
     while (waiting && flight.state === 'running' && flight.available(true) <= 0) {
-      await Promise.race([flight.changed(), late]);
+      await Promise.race([flight.changed(), late.promise]);
     }
-    timeout.abort();
+    timer.cancel();
     if (flight.error) throw flight.error;
     if (
       flight.available(true) <= 0 &&

@@ -20,6 +20,14 @@ interface Loan {
   readonly pieceHashes: Buffer;
 }
 
+/** What lies in the archive folder. */
+interface Listing {
+  readonly mtimeMs: number;
+  readonly names: readonly string[];
+  /** By what the archive calls them: without the epoch of the version. */
+  readonly byPoolName: ReadonlyMap<string, readonly string[]>;
+}
+
 const chunkBytes = 256 * KiB;
 /** While apt fills its folder, that folder changes with every file of a big upgrade. */
 const lookAgainMs = 1000;
@@ -34,12 +42,9 @@ export class BorrowingStore implements Store {
   readonly #adopting = new Map<Digest, Promise<boolean>>();
   readonly #events = new EventEmitter<StoreEvents>();
   /** As of the folder's last change, which each new file is. */
-  #listing: { readonly mtimeMs: number; readonly names: readonly string[] } = {
-    mtimeMs: -1,
-    names: [],
-  };
+  #listing: Listing = listingOf(-1, []);
   #lookedAtMs = Number.NEGATIVE_INFINITY;
-  #looking: Promise<readonly string[]> | undefined;
+  #looking: Promise<Listing> | undefined;
 
   /** `archives`: apt's Dir::Cache::archives, /var/cache/apt/archives. */
   constructor(deps: { store: Store; clock: Clock; log: Log }, options: { archives: string }) {
@@ -70,10 +75,14 @@ export class BorrowingStore implements Store {
   }
 
   /** The .deb files that lay there within the last second; empty when there is no such folder. */
-  archiveNames(): Promise<readonly string[]> {
+  async archiveNames(): Promise<readonly string[]> {
+    return (await this.#archives()).names;
+  }
+
+  #archives(): Promise<Listing> {
     if (this.#looking) return this.#looking;
     const now = this.#clock.monotonicMs();
-    if (now - this.#lookedAtMs < lookAgainMs) return Promise.resolve(this.#listing.names);
+    if (now - this.#lookedAtMs < lookAgainMs) return Promise.resolve(this.#listing);
     this.#lookedAtMs = now;
     this.#looking = this.#look().finally(() => {
       this.#looking = undefined;
@@ -81,12 +90,12 @@ export class BorrowingStore implements Store {
     return this.#looking;
   }
 
-  async #look(): Promise<readonly string[]> {
+  async #look(): Promise<Listing> {
     const { mtimeMs } = await stat(this.#folder).catch(() => ({ mtimeMs: -1 }));
-    if (this.#listing.mtimeMs === mtimeMs) return this.#listing.names;
+    if (this.#listing.mtimeMs === mtimeMs) return this.#listing;
     const names = await readdir(this.#folder).catch(() => []);
-    this.#listing = { mtimeMs, names: names.filter((name) => name.endsWith('.deb')) };
-    return this.#listing.names;
+    this.#listing = listingOf(mtimeMs, names);
+    return this.#listing;
   }
 
   /**
@@ -94,9 +103,9 @@ export class BorrowingStore implements Store {
    * URL, unescaped): apt's name has the epoch of the version as well, which the archive leaves out.
    */
   async adoptPoolFile(digest: Digest, poolName: string, size: number): Promise<boolean> {
-    for (const name of await this.archiveNames()) {
-      const bare = name.replace(/_\d+%3a/, '_');
-      if (bare === poolName && (await this.adopt(digest, name, size))) return true;
+    const { byPoolName } = await this.#archives();
+    for (const name of byPoolName.get(poolName) ?? []) {
+      if (await this.adopt(digest, name, size)) return true;
     }
     return false;
   }
@@ -190,6 +199,12 @@ export class BorrowingStore implements Store {
 export function aptFileName(name: string, version: string, architecture: string): string {
   const quote = (text: string) => text.replace(/[_:]/g, (c) => (c === ':' ? '%3a' : '%5f'));
   return `${quote(name)}_${quote(version)}_${quote(architecture)}.deb`;
+}
+
+function listingOf(mtimeMs: number, files: readonly string[]): Listing {
+  const names = files.filter((name) => name.endsWith('.deb'));
+  const byPoolName = Map.groupBy(names, (name) => name.replace(/_\d+%3a/, '_'));
+  return { mtimeMs, names, byPoolName };
 }
 
 async function borrow(object: StoredObject, path: string): Promise<Loan | undefined> {

@@ -65,6 +65,8 @@ interface Kept {
 const partialMaxAgeSeconds = 24 * 3600;
 const oversizeGraceMs = 60_000;
 const saveUseSeconds = 3600;
+/** What was used within so long lies in the page cache, unless the machine is short of memory. */
+const cachedSeconds = 600;
 const fullDiskStep = 16 * MiB;
 
 export class FileStore implements Store {
@@ -343,7 +345,9 @@ export class FileStore implements Store {
     if (!used || size > limit || !entry.seen) return undefined;
     const pieceHashes = await this.#files.readHashes(digest, size);
     if (pieceHashes === undefined) return undefined;
-    const body = await this.#files.read(digest, 0, size);
+    const fresh = size <= PIECE_BYTES && this.#nowSeconds() - entry.lastUsed < cachedSeconds;
+    const now = fresh ? this.#files.readNow(digest, size) : undefined;
+    const body = now ?? (await this.#files.read(digest, 0, size));
     // What lies in memory is given out without a further look.
     const hasher = new PieceHasher();
     hasher.update(body);

@@ -1,6 +1,14 @@
 // The folder of stored objects on disk: objects/ab/DIGEST holds the plain bytes (sha256sum agrees
 // with the name), pieces/ab/DIGEST the hashes of an object of more than one piece.
-import { closeSync, constants, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { mkdir, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, Hasher, isDigest } from '../content/digest.ts';
@@ -11,7 +19,7 @@ import type { OpenFiles } from './open-files.ts';
 
 export const READ_WRITE_CREATE = constants.O_RDWR | constants.O_CREAT;
 const verifyChunk = 256 * KiB;
-/** A disk that held up the process for so long is written to from other threads for a while. */
+/** A disk that held up the process for so long is left to other threads for a while. */
 const heldUpMs = 250;
 const slowMs = 10_000;
 
@@ -81,10 +89,14 @@ export class ObjectFiles {
       if (['EEXIST', 'EMFILE', 'ENFILE'].includes(code)) return false;
       throw error;
     } finally {
-      const endMs = this.#clock.monotonicMs();
-      if (endMs - startMs > heldUpMs) this.#slowUntilMs = endMs + slowMs;
+      this.#noteSpeed(startMs);
     }
     return true;
+  }
+
+  #noteSpeed(startMs: number): void {
+    const endMs = this.#clock.monotonicMs();
+    if (endMs - startMs > heldUpMs) this.#slowUntilMs = endMs + slowMs;
   }
 
   async writeHashes(digest: Digest, pieceHashes: Buffer): Promise<void> {
@@ -109,6 +121,18 @@ export class ObjectFiles {
 
   read(digest: Digest, offset: number, length: number): Promise<Buffer> {
     return readExactly(this.#files, this.path(digest), offset, length);
+  }
+
+  /**
+   * Reads the whole of a small object at once, not in another thread: for what was written or
+   * read a short while ago and is in the page cache. `undefined`: go the long way.
+   */
+  readNow(digest: Digest, size: number): Buffer | undefined {
+    const startMs = this.#clock.monotonicMs();
+    if (startMs < this.#slowUntilMs) return undefined;
+    const bytes = readWhole(this.path(digest), size);
+    this.#noteSpeed(startMs);
+    return bytes;
   }
 
   /** Whether the file opens and has `size` bytes. */
@@ -175,6 +199,20 @@ function writeNew(path: string, bytes: readonly Buffer[]): void {
     throw error;
   } finally {
     closeSync(file);
+  }
+}
+
+/** `undefined` when it cannot be read, or is shorter. */
+function readWhole(path: string, size: number): Buffer | undefined {
+  let file: number | undefined;
+  try {
+    file = openSync(path, 'r');
+    const bytes = Buffer.allocUnsafe(size);
+    return readSync(file, bytes, 0, size, 0) === size ? bytes : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 

@@ -64,8 +64,10 @@ for (const [kind, fault] of kinds) {
     await installEverywhere();
     const named = await blames();
     expect(named.length).toBeGreaterThan(0);
-    for (const blame of named) expect(blame).toMatch(new RegExp(`^node-[0-4] ${fault}$`));
-    expect(named).not.toContain(`node-${owner} ${fault}`);
+    // The owner may see that a relay gives nothing before its child takes it for dead.
+    const faults = kind === 'stall' ? '(stalled|slow)' : fault;
+    for (const blame of named) expect(blame).toMatch(new RegExp(`^node-[0-4] ${faults}$`));
+    expect(named.join()).not.toContain(`node-${owner} `);
     expect(fleet.upstream.count(`/${bigdata().path}`).bytes).toBe(bigdata().size);
   });
 }
