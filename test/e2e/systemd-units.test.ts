@@ -16,7 +16,8 @@ beforeAll(async () => {
 const PREPARE = `
 mkdir -p /opt/witness/node /opt/witness/node_modules/.bin
 ln -s /usr/local/lib/test-node /opt/witness/node_modules/.bin/node
-cp /mnt/repo/test/fixtures/unit-witness.ts /opt/witness/node/debherd.js
+cp /mnt/repo/test/fixtures/unit-witness.ts /opt/witness/node/main.ts
+echo "import('./main.ts')" > /opt/witness/node/debherd.js
 cat > /tmp/site.pp <<'PUPPET'
 class { 'debherd':
   fleet_key      => Sensitive('correct horse battery'),
