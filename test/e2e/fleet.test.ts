@@ -141,7 +141,12 @@ test('a holder that no owner knows of is found through the DHT', async () => {
   await fleet.host(1).daemon.start();
   await fleet.host(2).daemon.start();
   await fleet.complete();
-  await fleet.host(0).daemon.until(({ counters }) => counters['dht.announced'] >= 20, 30_000);
+  await fleet
+    .host(0)
+    .daemon.until(
+      ({ counters, objects }) => objects > 20 && counters['dht.announced'] >= objects,
+      60_000,
+    );
   fleet.upstream.reset();
   fleet.upstream.faults.add({ path: '/pool/*', fault: { kind: 'refuse' } });
   await install(1, names);
