@@ -7,7 +7,7 @@ import { digestOf } from '../content/digest.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
-import { type Clock, withDeadline } from '../platform/clock.ts';
+import { type Clock, deadlineSignal, sleep, withDeadline } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
@@ -46,6 +46,9 @@ const PENDING_AFTER_MS = 2_000;
 const ASK_MS = 25_000;
 /** An upstream host that could not be reached is not waited for again so soon. */
 const HOST_DOWN_MS = 10_000;
+/** A node that has just started waits so long for what the owner before it knows. */
+const FORMER_OWNER_MS = 3_000;
+const ASK_AGAIN_MS = 100;
 const RANKS_ASKED = 2;
 const NAMES_MAX = 5_000;
 
@@ -79,6 +82,8 @@ export class Names {
   readonly #atUpstream = new Map<string, Promise<Named>>();
   /** Files that are coming in from upstream, given out as they come. */
   readonly #streaming = new Map<string, Named>();
+  /** Monotonic time since when this node knows for which names it is the owner. */
+  #electsSinceMs: number | undefined;
 
   constructor(deps: NamesDeps, options: NamesOptions) {
     this.#deps = deps;
@@ -93,8 +98,19 @@ export class Names {
 
   /** For a peer that takes this node for the owner of the name. */
   async answer(url: string, noCache: boolean): Promise<NameAnswer> {
+    return await this.#say(
+      (noCache ? undefined : this.#fresh(url)) ?? this.#revalidate(url, noCache),
+    );
+  }
+
+  /** For a peer that became the owner of the name a moment ago. */
+  async known(url: string): Promise<NameAnswer> {
+    const known = this.#fresh(url) ?? this.#streaming.get(url) ?? this.#atUpstream.get(url);
+    return known ? await this.#say(known) : { kind: 'unknown' };
+  }
+
+  async #say(asked: Named | Promise<Named>): Promise<NameAnswer> {
     try {
-      const asked = (noCache ? undefined : this.#fresh(url)) ?? this.#revalidate(url);
       const { clock } = this.#deps;
       const named = await withDeadline(clock, Promise.resolve(asked), PENDING_AFTER_MS, undefined);
       if (named === undefined) return { kind: 'pending' };
@@ -154,7 +170,7 @@ export class Names {
       if (named === 'failed') break;
       if (named) return named;
     }
-    return await this.#revalidate(url);
+    return await this.#revalidate(url, noCache);
   }
 
   /** `undefined`: the member does not answer. 'failed': it has no way to upstream. */
@@ -173,7 +189,8 @@ export class Names {
         if (answer.kind === 'pending') continue;
         if (answer.kind === 'streaming') return { ...answer, holder: member };
         if (answer.kind === 'resolved') return await this.#adopt(url, member, answer);
-        log.info({ url, owner: member.name, reason: answer.error.message }, 'owner has no answer');
+        const reason = answer.kind === 'failed' ? answer.error.message : answer.kind;
+        log.info({ url, owner: member.name, reason }, 'owner has no answer');
         return 'failed';
       }
       // It is there and waits for upstream: another owner would only ask upstream once more.
@@ -196,11 +213,13 @@ export class Names {
     return namedOf(known, ageMs);
   }
 
-  async #revalidate(url: string): Promise<Named> {
+  async #revalidate(url: string, noCache: boolean): Promise<Named> {
     return await once(this.#revalidating, url, async () => {
       const { clock } = this.#deps;
       const streaming = this.#streaming.get(url);
       if (streaming) return streaming;
+      const told = noCache ? undefined : await this.#formerOwner(url);
+      if (told) return told;
       const old = await this.#remembered(url);
       // It may take longer than those who ask have patience for.
       const asked = once(this.#atUpstream, url, () => this.#askUpstream(url, old?.resolution));
@@ -222,6 +241,35 @@ export class Names {
       this.#remember(url, stale);
       return namedOf(stale, this.#deps.clock.monotonicMs() - old.confirmedMs);
     });
+  }
+
+  /**
+   * What the owner before this node knows, who may not have heard yet that this node has joined.
+   * Only after a start: later on a change of view brings a claim.
+   */
+  async #formerOwner(url: string): Promise<Named | undefined> {
+    const { fleet, peers, clock } = this.#deps;
+    await fleet.ready();
+    this.#electsSinceMs ??= clock.monotonicMs();
+    const until = clock.monotonicMs() + FORMER_OWNER_MS;
+    if (!peers || clock.monotonicMs() - this.#electsSinceMs >= this.#options.freshnessMs) return;
+    const { host } = new URL(url);
+    const [owner, former] = fleet.rank(url, { host, unbiased: true, limit: 2 });
+    if (owner?.id !== fleet.self.id || !former || fleet.blamed(former.id)) return undefined;
+    const query = { url, noCache: false, view: fleet.view, onlyKnown: true };
+    const signal = deadlineSignal(clock, FORMER_OWNER_MS);
+    try {
+      while (clock.monotonicMs() < until) {
+        const answer = await peers.name(former, query, signal);
+        if (answer.kind === 'resolved') return await this.#adopt(url, former, answer);
+        if (answer.kind === 'failed' || answer.kind === 'unknown') return undefined;
+        // It is on its way there: what is not whole yet cannot be handed on under one key.
+        await sleep(clock, ASK_AGAIN_MS);
+      }
+    } catch (error) {
+      fleet.blame(former.id, 'unreachable', `${reasonOf(error)} (asked what it knew of ${url})`);
+    }
+    return undefined;
   }
 
   async #askUpstream(url: string, old: Resolution | undefined): Promise<Named> {

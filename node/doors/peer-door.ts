@@ -61,7 +61,8 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
   server.post('/v1/progress', async (request) => owner.progress(request.body as Progress));
   server.post('/v1/claim', async (request) => owner.claim(request.body as Claim) ?? {});
   server.post('/v1/name', async (request) => {
-    const { url, noCache } = request.body as NameQuery;
+    const { url, noCache, onlyKnown } = request.body as NameQuery;
+    if (onlyKnown === true) return await names.known(checkUrl(url));
     return await names.answer(checkUrl(url), noCache === true);
   });
   server.get('/v1/members', async () => deps.members());

@@ -63,6 +63,8 @@ export interface NameQuery {
   readonly url: string;
   readonly noCache: boolean;
   readonly view: number;
+  /** Only what upstream told the member a moment ago, or is telling it; it does not go there. */
+  readonly onlyKnown?: boolean;
 }
 
 export type NameAnswer =
@@ -76,6 +78,8 @@ export type NameAnswer =
   | { readonly kind: 'pending' }
   /** Still coming in at the owner: its pieces are under `key`. */
   | { readonly kind: 'streaming'; readonly key: string }
+  /** To `onlyKnown`: nothing. */
+  | { readonly kind: 'unknown' }
   | { readonly kind: 'failed'; readonly error: ErrorRecord };
 
 /** `POST /v1/claim`: to the new owner after a change of view. */

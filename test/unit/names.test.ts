@@ -14,7 +14,7 @@ import { noGarbage } from '../../node/platform/garbage.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { Counters } from '../../node/status/counters.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
-import type { NameAnswer, Peers } from '../../node/transfer/peers.ts';
+import type { NameAnswer, NameQuery, Peers } from '../../node/transfer/peers.ts';
 import { type FakeAnswer, FakeUpstream } from '../fixtures/fake-upstream.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 import { memberFixture } from '../fixtures/members.ts';
@@ -27,7 +27,7 @@ const unreachable = () => new HerdError('UPSTREAM_UNREACHABLE', 'no route to hos
 
 interface Setup {
   readonly others?: number;
-  readonly ask?: (n: number) => Promise<NameAnswer>;
+  readonly ask?: (n: number, query: NameQuery) => Promise<NameAnswer>;
 }
 
 function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), options: Setup = {}) {
@@ -44,9 +44,9 @@ function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), opt
   const catalog = new MemoryCatalog();
   const asked: string[] = [];
   const peers = {
-    name: async (peer: { name: string }) => {
+    name: async (peer: { name: string }, query: NameQuery) => {
       asked.push(peer.name);
-      return await ask!(asked.length);
+      return await ask!(asked.length, query);
     },
   } as unknown as Peers;
   const pool = new PiecePool();
@@ -268,5 +268,59 @@ describe('another member', () => {
     await names.resolve(foreign(fleet), false);
     expect(new Set(asked).size).toBe(1);
     expect(fleet.blames()).toEqual([]);
+  });
+
+  describe('a node that has just started', () => {
+    /** A name that this node owns from now on. */
+    const own = (fleet: StaticFleet) => {
+      for (let n = 0; ; n++) {
+        const name = `${url}?${n}`;
+        if (fleet.rank(name)[0]!.id === fleet.self.id) return name;
+      }
+    };
+
+    test('asks the owner before it, and takes over what that one is being told', async () => {
+      const { names, fleet, upstream, asked, later } = setup(good, {
+        others: 2,
+        ask: async (n, { onlyKnown }) => {
+          expect(onlyKnown).toBe(true);
+          if (n === 1) return { kind: 'streaming', key: 'name-1' };
+          return { kind: 'resolved', resolution, ageMs: 5, stale: false };
+        },
+      });
+      const name = own(fleet);
+      const answer = names.answer(name, false);
+      await later(100);
+      expect(await answer).toMatchObject({ kind: 'resolved', resolution, ageMs: 5 });
+      expect(new Set(asked)).toEqual(new Set([fleet.rank(name)[1]!.name]));
+      expect(upstream.requests).toEqual([]);
+    });
+
+    test('goes upstream when that one knows nothing, and asks it no more later on', async () => {
+      const { names, fleet, upstream, asked, clock } = setup(good, {
+        others: 2,
+        ask: async () => ({ kind: 'unknown' }),
+      });
+      const name = own(fleet);
+      expect(await names.answer(name, false)).toMatchObject({ kind: 'resolved' });
+      expect([asked.length, upstream.requests.length]).toEqual([1, 1]);
+      clock.advance(30_000);
+      expect(await names.answer(name, false)).toMatchObject({ kind: 'resolved' });
+      expect([asked.length, upstream.requests.length]).toEqual([1, 2]);
+    });
+
+    test('is told what is known, and what upstream is telling, by one who does not ask', async () => {
+      const { promise, resolve } = Promise.withResolvers<FakeAnswer>();
+      const { names, upstream } = setup(() => promise);
+      expect(await names.known(url)).toEqual({ kind: 'unknown' });
+      expect(upstream.requests).toEqual([]);
+      const first = names.answer(url, false);
+      await turn();
+      const second = names.known(url);
+      resolve(good);
+      expect(await second).toMatchObject({ kind: 'resolved' });
+      expect(await names.known(url)).toEqual(await first);
+      expect(upstream.requests.length).toBe(1);
+    });
   });
 });
