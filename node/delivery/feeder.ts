@@ -460,8 +460,8 @@ export class Feeder {
     } finally {
       this.source = 'none';
       report?.cancel();
-      stream.cancel();
-      this.source = 'none';
+      if (this.#flight.state === 'whole') stream.done();
+      else stream.cancel();
     }
     if (owner && this.#flight.state === 'whole') this.#reportWhole(owner, peer);
     return 'ended';

@@ -284,6 +284,8 @@ function answerOf(status: number, value: unknown, peer: string): Answer {
   throw new HerdError('SOURCE_FAILED', `${peer} answered ${status}: ${String(message ?? '')}`);
 }
 
+/** What may follow the last piece: an END frame. A peer that sends more is cut off. */
+const REST_BYTES_MAX = 1024;
 /** Bytes waiting to be taken, beyond which the connection is paused. */
 const QUEUE_BYTES_MAX = 4 * PIECE_BYTES;
 
@@ -298,6 +300,8 @@ class HttpPieceStream implements PieceStream {
   #ended = false;
   #error: HerdError | undefined;
   #onClose: (() => void) | undefined;
+  /** Bytes that came after all that was wanted. */
+  #rest: number | undefined;
 
   constructor(
     pool: PiecePool,
@@ -317,6 +321,11 @@ class HttpPieceStream implements PieceStream {
   }
 
   push(chunk: Buffer): void {
+    if (this.#rest !== undefined) {
+      this.#rest += chunk.length;
+      if (this.#rest > REST_BYTES_MAX) this.cancel();
+      return;
+    }
     try {
       this.#decoder.push(chunk);
     } catch (error) {
@@ -326,7 +335,7 @@ class HttpPieceStream implements PieceStream {
   }
 
   finish(): void {
-    if (!this.#decoder.atBoundary) {
+    if (this.#rest === undefined && !this.#decoder.atBoundary) {
       this.fail(failure(this.#peer, 'the stream was cut'));
       return;
     }
@@ -360,6 +369,14 @@ class HttpPieceStream implements PieceStream {
     this.#error = error;
     this.#controller.abort(error);
     this.fail(error);
+  }
+
+  done(): void {
+    if (this.#ended || this.#error) return;
+    this.#rest = 0;
+    this.#queue.length = 0;
+    this.#queued = 0;
+    if (this.#controller.paused) this.#controller.resume();
   }
 
   #take(frame: Frame): void {

@@ -107,8 +107,10 @@ export interface ClaimedName {
 export interface PieceStream {
   /** Resolves to `undefined` at the end; throws HerdError SOURCE_FAILED. */
   next(): Promise<Frame | undefined>;
-  /** Frees the connection; pending `next` calls throw. */
+  /** Cuts the connection where the stream has not ended; pending `next` calls throw. */
   cancel(): void;
+  /** All that was wanted has come: what is left is the end, and the connection is of use again. */
+  done(): void;
 }
 
 export interface Peers {

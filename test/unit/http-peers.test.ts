@@ -166,6 +166,31 @@ describe('pieces', () => {
     await until(() => closed() === 2);
   });
 
+  test('whoever has all it wants uses the connection again, and cuts off who goes on', async () => {
+    const sockets = new Set<unknown>();
+    const last = () => Buffer.concat([encode.pieceHead(0, sha256(tail), tail.length), tail]);
+    const tail = Buffer.from('tail');
+    let cut = false;
+    const peer = await rogue((request, response) => {
+      sockets.add(request.socket);
+      response.writeHead(200, { 'content-type': PIECES_TYPE });
+      response.write(last());
+      if (request.url?.includes('from=7')) {
+        response.on('close', () => (cut = true));
+        response.write(Buffer.alloc(4096));
+      } else setTimeout(() => response.end(encode.end(1)), 50);
+    });
+    const peers = client();
+    for (const from of [1, 2, 3, 7]) {
+      const stream = (await peers.object(peer, digest, { from }, signal()))!;
+      expect(await stream.next()).toMatchObject({ type: 'piece' });
+      stream.done();
+      await sleep(100);
+    }
+    expect(sockets.size).toBe(1);
+    await until(() => cut);
+  });
+
   test('a peer that left while its answer was being found: its place is free again', async () => {
     let complete: boolean | undefined;
     let answer = (_: WantVerdict) => {};
