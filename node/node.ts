@@ -131,7 +131,16 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
     { garbage, pool, fleet, peers, upstream, catalog: base.catalog, flights, counters, clock, log },
     { freshnessMs: config.nameFreshness },
   );
-  const owner = new Owner({ fleet, peers, store, flights, names, swarms, counters });
+  const owner = new Owner({
+    clock: platform.clock,
+    fleet,
+    peers,
+    store,
+    flights,
+    names,
+    swarms,
+    counters,
+  });
   const { key } = net;
   const { outgoing } = decorate;
   const peerParts = { fleet, owner, names, counters, garbage, outgoing };

@@ -91,8 +91,8 @@ export class Feeder {
   #rootHeardMs: number;
   #pieceAtMs = 0;
   #definitive: HerdError | undefined;
-  /** At the moment: 'upstream', a member's name, or 'none'. */
-  source = 'none';
+  readonly #sourced = Promise.withResolvers<void>();
+  #source = 'none';
   /** The last one. */
   sourceKind: 'peer' | 'upstream' = 'peer';
 
@@ -107,6 +107,16 @@ export class Feeder {
     this.#flight = flight;
     this.#order = order;
     this.#rootHeardMs = deps.clock.monotonicMs();
+  }
+
+  /** At the moment: 'upstream', a member's name, or 'none'. */
+  get source(): string {
+    return this.#source;
+  }
+
+  /** Resolves when the first source is found, or there is none. */
+  sourced(): Promise<void> {
+    return this.#sourced.promise;
   }
 
   /** True while this node is the one that fetches the object for the others. */
@@ -160,7 +170,8 @@ export class Feeder {
       this.#tried.push(reasonOf(error));
       this.#deps.log.error({ object: this.#flight.key, reason: reasonOf(error) }, 'feeding failed');
     }
-    this.source = 'none';
+    this.#source = 'none';
+    this.#sourced.resolve();
     if (this.#flight.state !== 'running') return;
     await this.#flight.fail(this.#stop.signal.aborted ? this.#abandoned() : this.#verdict());
   }
@@ -351,8 +362,7 @@ export class Feeder {
     const from = this.#flight.pieces * PIECE_BYTES;
     const signal = this.#newPull();
     let body: UpstreamResponse['body'] | undefined;
-    this.source = 'upstream';
-    this.sourceKind = 'upstream';
+    this.#takeFrom('upstream', 'upstream');
     counters.add(`upstream.requests.${role}`);
     try {
       const response = await upstream.fetch({
@@ -375,7 +385,7 @@ export class Feeder {
       void body?.[Symbol.asyncIterator]().return?.();
       if (!signal.aborted) await this.#upstreamFailed(error);
     } finally {
-      this.source = 'none';
+      this.#source = 'none';
     }
   }
 
@@ -442,8 +452,7 @@ export class Feeder {
     owner: Member | undefined,
   ): Promise<Outcome> {
     const { clock } = this.#deps;
-    this.source = labelOf(peer);
-    this.sourceKind = 'peer';
+    this.#takeFrom('peer', labelOf(peer));
     this.#rootHeardMs = clock.monotonicMs();
     this.#pieceAtMs = this.#rootHeardMs;
     const pull = this.#pull;
@@ -458,7 +467,7 @@ export class Feeder {
     } catch (error) {
       return pull?.signal.aborted ? 'ended' : this.#sourceFailed(peer, error);
     } finally {
-      this.source = 'none';
+      this.#source = 'none';
       report?.cancel();
       if (this.#flight.state === 'whole') stream.done();
       else stream.cancel();
@@ -551,6 +560,12 @@ export class Feeder {
     this.#deps.fleet.blame(idOf(peer), fault, detail);
     this.#deps.log.warn({ peer: labelOf(peer), fault, object: this.#flight.key }, reason);
     return undefined;
+  }
+
+  #takeFrom(kind: 'peer' | 'upstream', source: string): void {
+    this.#source = source;
+    this.sourceKind = kind;
+    this.#sourced.resolve();
   }
 
   /** A fresh signal for the next source; ends with the feeder. */

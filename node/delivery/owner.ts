@@ -1,6 +1,7 @@
 // What this node does for other members: as the owner of an object, and as one who has it.
 import type { Digest } from '../content/digest.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
+import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
 import type {
@@ -18,7 +19,11 @@ import type { Boarding, Flights } from './flights.ts';
 import type { Names } from './names.ts';
 import type { Swarm, Swarms } from './swarm.ts';
 
+/** A flight that has no source after this time is taken for one that will need upstream. */
+const SOURCED_MS = 300;
+
 interface OwnerDeps {
+  readonly clock: Clock;
   readonly fleet: Fleet;
   readonly peers: Peers | undefined;
   readonly store: Store;
@@ -59,9 +64,9 @@ export class Owner {
     const exclude = new Set([...want.exclude, ...want.failed]);
     for (const id of want.failed) swarm.drop(id);
     const supply = await this.#supply(want);
-    const fedByUpstream = supply.kind === 'flight';
     const direct = want.direct === true && !exclude.has(fleet.self.id);
-    const source = direct ? undefined : swarm.place(want.member.id, exclude, fedByUpstream);
+    const wanNarrow = !direct && !swarm.small && (await this.#fedByUpstream(supply));
+    const source = direct ? undefined : swarm.place(want.member.id, exclude, wanNarrow);
     if (source) {
       letGo(supply);
       counters.add('swarm.handovers');
@@ -120,6 +125,14 @@ export class Owner {
       unable: want.unable,
     });
     return { kind: 'flight', boarding };
+  }
+
+  /** Whether the WAN sets the pace. A flight that has only begun may yet find a holder. */
+  async #fedByUpstream(supply: Supply): Promise<boolean> {
+    const feeder = supply.kind === 'flight' ? supply.boarding.feeder : undefined;
+    if (!feeder) return false;
+    const known = feeder.sourced().then(() => feeder.sourceKind === 'upstream');
+    return await withDeadline(this.#deps.clock, known, SOURCED_MS, true);
   }
 
   #served(swarm: Swarm, want: Want, complete: boolean): void {

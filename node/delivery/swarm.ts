@@ -159,6 +159,11 @@ export class Swarm {
       .sort((a, b) => Number(b.whole) - Number(a.whole) || b.have - a.have);
   }
 
+  /** Handed to several at once, whoever gives it. */
+  get small(): boolean {
+    return (this.size ?? 0) <= SMALL_BYTES;
+  }
+
   get members(): number {
     return this.#places.size;
   }
@@ -194,7 +199,7 @@ export class Swarm {
   }
 
   #fanOut(fedByUpstream: boolean): FanOut {
-    if ((this.size ?? 0) <= SMALL_BYTES) return fanOuts.small;
+    if (this.small) return fanOuts.small;
     return fedByUpstream ? fanOuts.cold : fanOuts.warm;
   }
 }

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MiB, PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
+import { hashesOf } from '../contract/store.contract.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
 import { fullStore } from '../fixtures/full-store.ts';
 import { fastClock, type Herd, type HerdObject, herdFixture, objectOf } from '../fixtures/herd.ts';
@@ -76,6 +77,30 @@ describe('a herd without faults', () => {
       herd.publish(new Set());
     },
   );
+
+  test('one holder whose uplink is the narrow place: nobody passes on two copies', async () => {
+    const upstream = upstreamOf([large], () => sleep(0));
+    const slowly = async (_index: number, bytes: Buffer) => {
+      await sleep(10);
+      return bytes;
+    };
+    const herd = herdFixture({ nodes: 12, objects: [large], upstream, outgoing: () => slowly });
+    const [owner, ...others] = herd.ranking(large);
+    const holder = others.at(-1)!;
+    const { store, discovery } = herd.nodes[holder]!;
+    const partial = await store.partial(large.digest);
+    await partial.append(large.body);
+    const { body, digest } = large;
+    await partial.commit({ digest, size: body.length }, hashesOf(body));
+    discovery.announce(large.digest);
+    await Promise.all(others.map((n) => herd.get(n, large.url)));
+    expect(upstream.requests).toEqual([]);
+    for (const { n, counters } of herd.nodes) {
+      expect(counters.get('sent.bytes.peer'), `${n}, owner ${owner}`).toBeLessThan(
+        1.2 * large.body.length,
+      );
+    }
+  });
 
   test('owners that take a second to answer: no second fetch, nobody blamed', async () => {
     const upstream = upstreamOf(all, () => sleep(1));
