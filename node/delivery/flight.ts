@@ -10,6 +10,10 @@ import type { StreamMeta } from '../wire/frames.ts';
 
 /** Pieces kept in memory behind the newest one, so that readers who keep up need no disk. */
 const RING_PIECES = 4;
+/** So many pieces are worth a write: a few large ones cost less than many small ones. */
+const WRITE_PIECES = 4;
+/** The source waits for the disk when so many pieces are not yet written. */
+const UNWRITTEN_MAX = 12;
 /** Pieces held in memory when the disk takes no more; the source waits for the slowest reader. */
 const OVERFLOW_PIECES = 64;
 /** A reader that stands still for so long does not hold up the others when nothing is stored. */
@@ -65,7 +69,9 @@ export class Flight {
   #error: HerdError | undefined;
   #pieces = 0;
   #bytes = 0;
+  /** Pieces that the store has; later ones are in memory. */
   #written = 0;
+  #writing: Promise<void> | undefined;
   #hashes = Buffer.alloc(8 * 32);
   #hasher = new Hasher();
   readonly #ring = new Map<number, Held>();
@@ -165,7 +171,8 @@ export class Flight {
     this.#note(bytes, actual);
     this.#ring.set(index, { bytes, lent: 0, dropped: false });
     this.#notify();
-    await this.#write(index, bytes);
+    if (this.#full) await this.#waitForReaders();
+    else await this.#store();
     await this.#endIfComplete();
   }
 
@@ -188,7 +195,10 @@ export class Flight {
     const wrong = error.code === 'CONTENT_MISMATCH' || this.#expected === undefined;
     const partial = this.#partial;
     this.#partial = undefined;
-    await (wrong ? partial?.discard() : partial?.suspend());
+    await this.#writing;
+    if (wrong) return await partial?.discard();
+    if (partial && !this.#full) await this.#writeOut(partial, 1);
+    await partial?.suspend();
   }
 
   /** Whether piece `index` can be read now or later: without a disk, what all have read is gone. */
@@ -257,17 +267,34 @@ export class Flight {
     this.#bytes += bytes.length;
   }
 
-  async #write(index: number, bytes: Buffer): Promise<void> {
-    if (!this.#full && this.#partial) {
-      try {
-        await this.#partial.append(bytes);
-        this.#written = index + 1;
-      } catch (error) {
-        if (this.#state === 'running') this.#overflow(error);
-      }
+  /** Hands over to the store what is worth a write, and waits only when it falls behind. */
+  async #store(): Promise<void> {
+    const partial = this.#partial;
+    if (!partial) return;
+    if (this.#pieces - this.#written >= WRITE_PIECES) {
+      this.#writing ??= this.#writeOut(partial, WRITE_PIECES).finally(() => {
+        this.#writing = undefined;
+      });
     }
-    if (this.#full) await this.#waitForReaders();
-    else this.#trimRing(this.#pieces - RING_PIECES);
+    if (this.#pieces - this.#written > UNWRITTEN_MAX) await this.#writing;
+  }
+
+  /** Writes as long as `least` pieces are unwritten. Never rejects. */
+  async #writeOut(partial: PartialObject, least: number): Promise<void> {
+    try {
+      while (this.#pieces - this.#written >= least) {
+        const upTo = this.#pieces;
+        const unwritten: Buffer[] = [];
+        for (let index = this.#written; index < upTo; index++) {
+          unwritten.push(this.#ring.get(index)!.bytes);
+        }
+        await partial.append(...unwritten);
+        this.#written = upTo;
+        this.#trimRing(Math.min(upTo, this.#pieces - RING_PIECES));
+      }
+    } catch (error) {
+      this.#overflow(error);
+    }
   }
 
   /** The disk takes no more: from here on the bytes stream through memory. */
@@ -361,6 +388,8 @@ export class Flight {
     };
     const partial = this.#partial;
     if (!partial) return;
+    await this.#writing;
+    if (!this.#full) await this.#writeOut(partial, 1);
     if (this.#full) {
       if (this.#readers.size === 0) await this.#dropPartial();
       return;

@@ -52,15 +52,16 @@ export class FilePartial implements PartialObject {
     return this.#bytes;
   }
 
-  async append(bytes: Buffer): Promise<void> {
-    if (bytes.length === 0) return;
+  async append(...chunks: Buffer[]): Promise<void> {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (length === 0) return;
     await this.#exclusive('open', async () => {
-      await this.#host.makeRoom(this, bytes.length);
-      if (this.#held && this.#bytes + bytes.length > PIECE_BYTES) await this.#spill();
+      await this.#host.makeRoom(this, length);
+      if (this.#held && this.#bytes + length > PIECE_BYTES) await this.#spill();
       // A copy: a caller may use its buffer again, as with a file.
-      if (this.#held) this.#held.push(Buffer.from(bytes));
-      else await this.#retryWhenFull(bytes.length, () => this.#write(bytes, this.#bytes));
-      this.#bytes += bytes.length;
+      if (this.#held) this.#held.push(...chunks.map((chunk) => Buffer.from(chunk)));
+      else await this.#retryWhenFull(length, () => this.#write(chunks, this.#bytes));
+      this.#bytes += length;
     });
   }
 
@@ -170,17 +171,18 @@ export class FilePartial implements PartialObject {
 
   async #spill(): Promise<void> {
     if (!this.#held) return;
-    const bytes = Buffer.concat(this.#held);
-    await this.#retryWhenFull(bytes.length, () => this.#write(bytes, 0));
+    const held = this.#held;
+    await this.#retryWhenFull(this.#bytes, () => this.#write(held, 0));
     this.#held = undefined;
   }
 
-  async #write(bytes: Buffer, at: number): Promise<void> {
+  async #write(chunks: readonly Buffer[], at: number): Promise<void> {
     this.#hasTail = true;
     await this.#host.files.use(this.#path, READ_WRITE_CREATE, async (handle) => {
-      for (let done = 0; done < bytes.length; ) {
-        const left = bytes.length - done;
-        done += (await handle.write(bytes, done, left, at + done)).bytesWritten;
+      for (let rest = chunks, position = at; rest.length > 0; ) {
+        const { bytesWritten } = await handle.writev(rest, position);
+        position += bytesWritten;
+        rest = after(rest, bytesWritten);
       }
     });
     this.#hasTail = false;
@@ -197,6 +199,16 @@ export class FilePartial implements PartialObject {
     });
     this.#hasTail = false;
   }
+}
+
+/** What is left of `chunks` without their first `bytes`. */
+function after(chunks: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let skip = bytes;
+  for (const [index, chunk] of chunks.entries()) {
+    if (skip < chunk.length) return [chunk.subarray(skip), ...chunks.slice(index + 1)];
+    skip -= chunk.length;
+  }
+  return [];
 }
 
 function closed(key: string): HerdError {

@@ -175,15 +175,15 @@ class MemoryPartial implements PartialObject {
     return this.#bytes;
   }
 
-  async append(bytes: Buffer): Promise<void> {
+  async append(...chunks: Buffer[]): Promise<void> {
     this.#refuse();
     this.#busy = true;
     await Promise.resolve();
     this.#busy = false;
-    this.#host.makeRoom(this, bytes.length);
+    this.#host.makeRoom(this, sizeOf(chunks));
     // A copy: a caller may use its buffer again, as with a file.
-    this.#chunks.push(Buffer.from(bytes));
-    this.#bytes += bytes.length;
+    this.#chunks.push(...chunks.map((chunk) => Buffer.from(chunk)));
+    this.#bytes += sizeOf(chunks);
   }
 
   async read(offset: number, length: number): Promise<Buffer> {

@@ -28,10 +28,11 @@ export interface PartialObject {
   /** Bytes written so far. */
   readonly bytes: number;
   /**
-   * Appends; resolves when the bytes can be read back. Rejects (ENOSPC …) without harm to what
-   * came earlier. Once it has settled, the caller may use the memory of `bytes` again.
+   * Appends all of `chunks` or nothing; resolves when the bytes can be read back. Rejects
+   * (ENOSPC …) without harm to what came earlier. Once it has settled, the caller may use the
+   * memory of `chunks` again.
    */
-  append(bytes: Buffer): Promise<void>;
+  append(...chunks: Buffer[]): Promise<void>;
   read(offset: number, length: number): Promise<Buffer>;
   /**
    * Makes the whole bytes a stored object under `digest`. The caller has verified them.
