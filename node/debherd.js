@@ -8,6 +8,9 @@ import { setFlagsFromString } from 'node:v8';
 // Pieces are memory outside V8's heap. By default V8 takes them for a heap that grows without
 // bound and marks all of it every 5 MB, a fifth of all the CPU that a transfer takes.
 setFlagsFromString('--external-memory-accounted-in-global-limit');
+// When a daemon has been idle V8 shrinks its heap to what lives, and would then mark all of it for
+// each megabyte that a transfer leaves behind: twice the living is allowed before that.
+setFlagsFromString('--heap-growing-percent=100');
 
 // NODE_COMPILE_CACHE wins (the service sets it); a folder that cannot be written does no harm.
 enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/debherd', import.meta.url)));
