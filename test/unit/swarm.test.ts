@@ -191,7 +191,7 @@ describe('a swarm', () => {
     expect(lag(2, 1)).toBe('behind');
   });
 
-  test('those who were held up before their source had all of it are moved, and name nobody', () => {
+  test('who was held up before its source had all of it is moved, and names nobody', () => {
     const { ask, clock, swarm, members } = setup();
     for (const n of [0, 1, 2, 3, 4]) ask(n);
     const total = size / (128 * 1024);
