@@ -19,6 +19,10 @@ const fanOuts = {
 
 /** Behind the front by this much, a relay holds up those behind it. */
 const LAG_PIECES = Math.ceil((3 * MiB) / PIECE_BYTES);
+/** Behind its source in so many reports in a row, a member is held up by it, or slow itself. */
+const LAG_REPORTS = 3;
+/** The same for one that gets nothing: the stream itself notices silence sooner, and for sure. */
+const STILL_REPORTS = 6;
 /** A member is moved to another source at most this often. */
 const MOVE_EVERY_MS = 4_000;
 const SWARMS_MAX = 2_000;
@@ -32,6 +36,14 @@ interface Place extends Participant {
   parent: string | undefined;
   children: number;
   lagging: boolean;
+  /** Reports in a row in which it was behind. */
+  lags: number;
+  /** It was moved because it was behind its source. */
+  heldUp: boolean;
+  /** The first member that was moved away because it was behind this one. */
+  heldUpFirst: string | undefined;
+  /** It held up two members. */
+  slow: boolean;
   /** Until then its parent is taken to be busy with it. */
   leaseUntilMs: number;
   movedAtMs: number;
@@ -58,6 +70,7 @@ export class Swarm {
       this.#leave(known);
       known.have = have;
       known.whole = false;
+      known.lags = 0;
       return;
     }
     this.#places.set(member.id, {
@@ -69,6 +82,10 @@ export class Swarm {
       parent: undefined,
       children: 0,
       lagging: false,
+      lags: 0,
+      heldUp: false,
+      heldUpFirst: undefined,
+      slow: false,
       leaseUntilMs: 0,
       movedAtMs: 0,
     });
@@ -101,20 +118,49 @@ export class Swarm {
     const place = this.#places.get(id);
     if (!place) return undefined;
     const now = this.#clock.monotonicMs();
+    const patience = have > place.have ? LAG_REPORTS : STILL_REPORTS;
     place.have = have;
     if (place.parent !== undefined) this.#assign(id, place.parent);
     if (this.size !== undefined && have >= pieceCount(this.size)) this.finished(id);
     const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);
-    place.lagging = this.#pace(parent, front) - have > LAG_PIECES;
-    if (!parent || !(place.lagging || parent.lagging)) return undefined;
+    const behind = this.#pace(place, parent, front) - have > LAG_PIECES;
+    place.lags = behind ? place.lags + 1 : 0;
+    place.lagging = behind || place.slow;
+    if (!parent || !(place.lags >= patience || parent.lagging)) return undefined;
     if (now - place.movedAtMs < MOVE_EVERY_MS) return undefined;
     place.movedAtMs = now;
-    return place.lagging ? 'slow' : 'behind';
+    return !parent.lagging && this.#isSlow(parent, place) ? 'slow' : 'behind';
+  }
+
+  /**
+   * Whether it is the parent that is slow. One member behind its source may be slow itself, as
+   * anybody is for a moment on a busy machine; two who never lagged elsewhere are witnesses.
+   */
+  #isSlow(parent: Place, child: Place): boolean {
+    if (parent.whole) return false;
+    const before = child.heldUp;
+    child.heldUp = true;
+    if (before || this.#givesMore(parent, child)) return false;
+    parent.heldUpFirst ??= child.id;
+    if (parent.heldUpFirst === child.id) return false;
+    parent.slow = true;
+    parent.lagging = true;
+    return true;
+  }
+
+  /** Whether another child of the same parent is clearly ahead. */
+  #givesMore(parent: Place, child: Place): boolean {
+    for (const other of this.#places.values()) {
+      if (other.parent === parent.id && other.have - child.have > LAG_PIECES) return true;
+    }
+    return false;
   }
 
   /** Pieces that a member could have by now: a stored object, all there at once, says nothing. */
-  #pace(parent: Place | undefined, front: number | undefined): number {
-    if (parent) return parent.whole ? 0 : parent.have;
+  #pace(place: Place, parent: Place | undefined, front: number | undefined): number {
+    // Who was behind before its source had all is still behind.
+    if (parent?.whole) return place.lags > 0 ? pieceCount(this.size ?? 0) : 0;
+    if (parent) return parent.have;
     if (front !== undefined) return front;
     let best = 0;
     for (const { have, whole } of this.#places.values()) if (!whole) best = Math.max(best, have);
@@ -126,7 +172,7 @@ export class Swarm {
     const place = this.#places.get(id);
     if (!place) return;
     place.whole = true;
-    place.lagging = false;
+    place.lagging = place.slow;
     this.#leave(place);
     // It depends on nobody any more.
     place.parent = undefined;

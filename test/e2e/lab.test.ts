@@ -1,31 +1,26 @@
 // The lab on the smallest scale: real namespaces, real links, real apt, and nothing left behind.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ensureDebianPackages } from '../fixtures/debian-packages.ts';
+import { canRunLab, herdMain as herd, labPackages, namespacesOf } from '../fixtures/lab.ts';
 import { run } from '../fixtures/process.ts';
 import type { Result } from '../lab/measure.ts';
 
-const herd = fileURLToPath(new URL('../lab/herd.ts', import.meta.url));
 const small = ['--nodes', '3', '--systems', 'direct', '--scenario', 'warm', '--lan', '20mbit'];
-const tools = ['/usr/sbin/nginx', '/usr/bin/apt-ftparchive', '/usr/bin/curl', '/sbin/tc'];
-const able = process.getuid?.() === 0 && tools.every((tool) => existsSync(tool));
+const able = canRunLab();
 let dir: string;
 
 beforeAll(async () => {
+  if (able) await ensureDebianPackages(labPackages);
   dir = await mkdtemp(join(tmpdir(), 'debherd-lab-test-'));
 });
 
 afterAll(() => rm(dir, { recursive: true, force: true }));
-
-const namespacesOf = (pid: number | undefined) =>
-  existsSync('/run/netns')
-    ? readdirSync('/run/netns').filter((name) => name.startsWith(`herd-${pid}-`))
-    : [];
 
 test('a bad flag ends with one line that names it', async () => {
   const result = await run(process.execPath, [herd, '--nodes', 'many']);

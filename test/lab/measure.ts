@@ -21,6 +21,8 @@ export interface Result {
   readonly finished: readonly number[];
   /** What the first failing apts said, one line each. */
   readonly failures: readonly string[];
+  /** Whom the system's own daemons named at the end, each fault once: `n1 corrupt`. */
+  readonly blames: readonly string[];
   readonly upstreamBytes: number;
   readonly upstreamRequests: number;
   /** On the upstream host's link, headers and repetitions included: a check on upstreamBytes. */
@@ -84,6 +86,7 @@ export async function measure(seen: Observation): Promise<Result> {
     slowest: makespan,
     finished,
     failures: await complaints(timed, seen.work),
+    blames: (await seen.system.fleet?.blames()) ?? [],
     upstreamBytes: upstream.bytes,
     upstreamRequests: upstream.requests,
     upstreamWireBytes: delta(seen, 'upstream'),

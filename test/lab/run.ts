@@ -86,11 +86,13 @@ export interface RunningSystem {
 }
 
 export interface FleetHandle {
-  /** The node that fetches the most unfinished bytes from upstream now. */
-  busiestOwner(): Promise<LabNode | undefined>;
+  /** The node that fetches the most unfinished bytes from upstream now, and in how many flights. */
+  busiestOwner(): Promise<{ readonly node: LabNode; readonly flights: number } | undefined>;
   /** kill -9 of a node's daemon. */
   killDaemon(node: LabNode): Promise<void>;
   killTracker(): Promise<void>;
+  /** Whom the daemons name, each fault once: `n1 corrupt`. */
+  blames(): Promise<string[]>;
 }
 
 export interface Scenario {

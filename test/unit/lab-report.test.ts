@@ -15,6 +15,7 @@ const result: Result = {
   slowest: 82.84,
   finished: [46, 82.84],
   failures: [],
+  blames: [],
   upstreamBytes: 48_300_000,
   upstreamRequests: 45,
   upstreamWireBytes: 48_400_000,

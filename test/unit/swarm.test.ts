@@ -93,12 +93,120 @@ describe('a swarm', () => {
   test('who is far behind its source is moved, seldom, and gets no children', () => {
     const { ask, clock, swarm, members } = setup();
     for (const n of [0, 1, 2]) ask(n);
-    const move = (n: number, have: number) => swarm.progress(members[n]!.id, have, 200);
-    expect([move(0, 195), move(1, 195), move(2, 100)]).toEqual([undefined, undefined, 'slow']);
-    expect(move(2, 110)).toBe(undefined);
-    clock.advance(4_000);
-    expect([move(0, 199), move(1, 199), move(2, 120)]).toEqual([undefined, undefined, 'slow']);
+    const moves: unknown[] = [];
+    for (let second = 0; second < 8; second++) {
+      for (const n of [0, 1]) expect(swarm.progress(members[n]!.id, 195, 200)).toBe(undefined);
+      moves.push(swarm.progress(members[2]!.id, 100 + second, 200));
+      clock.advance(1_000);
+    }
+    const no = undefined;
+    expect(moves).toEqual([no, no, 'behind', no, no, no, 'behind', no]);
     expect(Array.from({ length: 3 }, (_, n) => ask(3 + n))).not.toContain(2);
+  });
+
+  test('who is behind its source for a moment stays', () => {
+    const { ask, clock, swarm, members } = setup();
+    for (const n of [0, 1, 2]) ask(n);
+    swarm.progress(members[0]!.id, 195, 200);
+    for (const have of [100, 110, 175, 100, 110, 190]) {
+      expect(swarm.progress(members[2]!.id, have, 200)).toBe(undefined);
+      clock.advance(1_000);
+    }
+  });
+
+  test('who gets nothing at all has time to find it out by itself', () => {
+    const { ask, clock, swarm, members } = setup();
+    for (const n of [0, 1, 2]) ask(n);
+    swarm.progress(members[0]!.id, 195, 200);
+    const moves = Array.from({ length: 6 }, () => {
+      clock.advance(1_000);
+      return swarm.progress(members[2]!.id, 100, 200);
+    });
+    expect(moves).toEqual([...Array.from({ length: 5 }, () => undefined), 'behind']);
+  });
+
+  describe('a relay with a tenth of the rate', () => {
+    /** Members 2 and 4 are behind 0, 3 and 5 behind 1; the front gains 20 pieces a second. */
+    function reports(rateOf: (n: number) => number) {
+      const { ask, clock, swarm, members } = setup();
+      expect([0, 1, 2, 3, 4, 5].map((n) => ask(n))).toEqual([-1, -1, 0, 1, 0, 1]);
+      const told: string[] = [];
+      for (let second = 1; second <= 10; second++) {
+        clock.advance(1_000);
+        for (const n of [0, 1, 2, 3, 4, 5]) {
+          const move = swarm.progress(members[n]!.id, rateOf(n) * second, 20 * second);
+          if (move) told.push(`${n} ${move}`);
+        }
+      }
+      return { told: told.slice(0, 4), ask, members };
+    }
+
+    test('is left by all, named by the second, and gets no children', () => {
+      const { told, ask, members } = reports((n) => (n === 2 || n === 4 ? 2 : 20));
+      expect(told.slice(0, 2)).toEqual(['2 behind', '4 slow']);
+      const exclude = new Set([members[0]!.id]);
+      expect([ask(2, { exclude }), ask(4, { exclude })]).not.toContain(0);
+      expect(Array.from({ length: 10 }, (_, n) => ask(6 + n))).not.toContain(0);
+    });
+
+    test('is not named for one member, which may be slow itself', () => {
+      const { told } = reports((n) => (n === 2 ? 2 : 20));
+      expect(new Set(told)).toEqual(new Set(['2 behind']));
+    });
+
+    test('is not named when another member gets on well with it, however many do not', () => {
+      const { ask, clock, swarm, members } = setup();
+      for (const n of [0, 1, 2, 3, 4, 5]) ask(n);
+      const moves: string[] = [];
+      for (let second = 1; second <= 20; second++) {
+        clock.advance(1_000);
+        for (const n of [0, 2]) swarm.progress(members[n]!.id, 20 * second, 20 * second);
+        const child = second <= 10 ? 4 : 6;
+        const move = swarm.progress(members[child]!.id, 2 * second, 20 * second);
+        if (move) moves.push(`${child} ${move}`);
+        if (second !== 10) continue;
+        ask(4, { have: 20, exclude: new Set([members[0]!.id]) });
+        expect(ask(6)).toBe(0);
+      }
+      expect(new Set(moves)).toEqual(new Set(['4 behind', '6 behind']));
+    });
+  });
+
+  test('who lags behind every source names none of them', () => {
+    const { ask, clock, swarm, members } = setup();
+    for (const n of [0, 1, 2, 3]) ask(n);
+    const lag = (child: number, source: number) => {
+      let move: unknown;
+      for (let second = 0; second < 5; second++) {
+        clock.advance(1_000);
+        swarm.progress(members[source]!.id, 195, 200);
+        move = swarm.progress(members[child]!.id, 50 + second, 200) ?? move;
+      }
+      return move;
+    };
+    expect(lag(2, 0)).toBe('behind');
+    expect(ask(2, { have: 50, exclude: new Set([members[0]!.id]) })).toBe(1);
+    expect(lag(3, 1)).toBe('behind');
+    // Member 1 has held up another one, but this one lagged behind member 0 as well.
+    expect(lag(2, 1)).toBe('behind');
+  });
+
+  test('who was held up before its source had all of it is moved, and names nobody', () => {
+    const { ask, clock, swarm, members } = setup();
+    for (const n of [0, 1, 2, 3, 4]) ask(n);
+    const total = size / (128 * 1024);
+    swarm.progress(members[0]!.id, total - 10, total);
+    const moves = [100, 110, 120].map((have, second) => {
+      if (second === 1) swarm.progress(members[0]!.id, total, total);
+      clock.advance(1_000);
+      return [2, 4].map((n) => swarm.progress(members[n]!.id, have, total));
+    });
+    const no = undefined;
+    expect(moves).toEqual([
+      [no, no],
+      [no, no],
+      ['behind', 'behind'],
+    ]);
   });
 
   test('those behind a relay that lags are moved, it is not, and its load falls', () => {

@@ -1,6 +1,6 @@
 // Daemons that die, and come back, while the herd is on its way.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LabNode, LabRun, RunningSystem, Scenario } from '../run.ts';
+import type { FleetHandle, LabRun, RunningSystem, Scenario } from '../run.ts';
 
 /** The machine that fetches the most from upstream loses its power: daemon and apt are gone. */
 export const ownerKilled: Scenario = {
@@ -8,15 +8,17 @@ export const ownerKilled: Scenario = {
   archive: 'package',
   work: 'update+install',
   async disturb(run, system, signal) {
-    const owner = await findOwner(run, system, signal);
-    if (!owner) return run.say('no owner in mid-file was found to be killed');
+    const found = await findOwner(run, system, signal);
+    if (!found) return run.say('no owner in mid-file was found to be killed');
+    const owner = found.node;
     owner.dead = true;
     await Promise.all([
       system.fleet?.killDaemon(owner),
       owner.client?.stop('SIGKILL'),
       run.net.setConnected(owner.host.name, false),
     ]);
-    run.say(`killed ${owner.host.name}, which was fetching from upstream`);
+    const files = found.flights === 1 ? '1 file' : `${found.flights} files`;
+    run.say(`killed ${owner.host.name}, which was fetching ${files} from upstream`);
   },
 };
 
@@ -51,7 +53,7 @@ async function findOwner(
   run: LabRun,
   system: RunningSystem,
   signal: AbortSignal,
-): Promise<LabNode | undefined> {
+): ReturnType<FleetHandle['busiestOwner']> {
   await pause(run.limitMs * 0.2, signal);
   while (system.fleet && !signal.aborted) {
     const owner = await system.fleet.busiestOwner();

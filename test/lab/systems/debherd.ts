@@ -63,18 +63,30 @@ class Fleet implements FleetHandle, RunningSystem {
     return this;
   }
 
-  async busiestOwner(): Promise<LabNode | undefined> {
-    let best: { node: LabNode; left: number } | undefined;
+  async busiestOwner(): Promise<{ node: LabNode; flights: number } | undefined> {
+    let best: { node: LabNode; flights: number; left: number } | undefined;
     await inBatches(this.#run.nodes, 6, async (node) => {
       const status = await statusOf(node);
-      for (const flight of status?.flights ?? []) {
+      const led = status?.flights.filter(({ source }) => source === 'upstream') ?? [];
+      for (const flight of led) {
         const left = (flight.size ?? 0) - flight.bytes;
         // Some bytes are already passed on: it is killed in mid-file, not before it.
-        if (flight.source !== 'upstream' || flight.bytes < 256 * 1024) continue;
-        if (left > (best?.left ?? 0)) best = { node, left };
+        if (flight.bytes < 256 * 1024) continue;
+        if (left > (best?.left ?? 0)) best = { node, flights: led.length, left };
       }
     });
-    return best?.node;
+    return best;
+  }
+
+  async blames(): Promise<string[]> {
+    const told = new Set<string>();
+    const alive = this.#run.nodes.filter((node) => !node.dead);
+    await inBatches(alive, 6, async (node) => {
+      for (const { name, fault } of (await statusOf(node))?.blames ?? []) {
+        told.add(`${name} ${fault}`);
+      }
+    });
+    return [...told].sort();
   }
 
   async killDaemon(node: LabNode): Promise<void> {
