@@ -26,6 +26,8 @@ export interface DhtDiscoveryDeps {
   busy?(): boolean;
   /** An announcement went out, or others made it needless. */
   announced?(): void;
+  /** A datagram of the fleet went out or came in. */
+  datagram?(way: 'sent' | 'received'): void;
 }
 
 export interface DhtDiscoveryOptions {
@@ -87,7 +89,9 @@ export class DhtDiscovery implements Discovery {
     this.#deps = deps;
     const { dhtKey, dhtSeal } = options.key;
     this.#keyOf = (digest) => createHmac('sha256', dhtKey).update(digest).digest().subarray(0, 20);
-    this.#socket = new SealedSocket(new Sealer(dhtSeal, deps.random));
+    this.#socket = new SealedSocket(new Sealer(dhtSeal, deps.random), (way) =>
+      deps.datagram?.(way),
+    );
     this.#rpc = privateRpc(Buffer.from(deps.fleet.self.id, 'hex'), this.#socket);
     this.#dht = new Client({
       krpc: this.#rpc,
