@@ -8,7 +8,10 @@ export interface AbResult {
   readonly p99Ms: number;
   /** Requests that ended, rightly or not. */
   readonly answered: number;
-  /** Requests without a right answer: none at all, refused, cut, of another length, not 2xx. */
+  /**
+   * Requests without a right answer: none at all, refused, cut, of another length, not 2xx. When ab
+   * gave up, only those that never ended: it does not tell how the others did.
+   */
   readonly failures: number;
   /** Why not all requests were sent, or not all of them ended. */
   readonly reason?: string;
@@ -42,7 +45,9 @@ export function readAb(
   // ab counts a request for each way in which it failed, and a refused connection as a fast answer.
   const counted = number(/^Failed requests:\s+(\d+)/m) + number(/^Non-2xx responses:\s+(\d+)/m);
   const bad = Math.min(complete, counted);
-  if (bad === complete) return noResult(requests, 'not one right answer', complete);
+  if (bad === complete) {
+    return { ...noResult(requests, 'not one right answer', complete), failures: requests };
+  }
   const result: AbResult = {
     rate: (number(/^Requests per second:\s+([\d.]+)/m) * (complete - bad)) / complete,
     p50Ms: number(/^\s+50%\s+(\d+)/m),
@@ -65,5 +70,6 @@ function gaveUp({ code, stderr }: Pick<RunResult, 'code' | 'stderr'>, text: stri
 
 /** A run that came to no figures. */
 export function noResult(requests: number, reason: string, answered = 0): AbResult {
-  return { rate: 0, p50Ms: Infinity, p99Ms: Infinity, answered, failures: requests, reason };
+  const failures = requests - answered;
+  return { rate: 0, p50Ms: Infinity, p99Ms: Infinity, answered, failures, reason };
 }

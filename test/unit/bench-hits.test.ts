@@ -43,13 +43,13 @@ describe('what ab says', () => {
     const reason = 'apr_pollset_poll: The timeout specified has expired (70007)';
     const stderr = `Completed 20000 requests\nCompleted 22500 requests\n${reason}\n`;
     const result = read('This is ApacheBench\nTotal of 24231 requests completed\n', 119, stderr);
-    expect(result).toMatchObject({ rate: 0, answered: 24_231, failures: 25_000, reason });
+    expect(result).toMatchObject({ rate: 0, answered: 24_231, failures: 769, reason });
   });
 
   it('ab was killed, without one', () => {
     const stderr = 'Completed 2500 requests\nCompleted 5000 requests\nended by SIGKILL';
     const reason = 'ended by SIGKILL';
-    expect(read('', -1, stderr)).toMatchObject({ answered: 5_000, failures: 25_000, reason });
+    expect(read('', -1, stderr)).toMatchObject({ answered: 5_000, failures: 20_000, reason });
     expect(read('', 22, '')).toMatchObject({ answered: 0, reason: 'ab ended with 22' });
   });
 });
@@ -71,7 +71,7 @@ describe('figures of cached hits', () => {
     const note = 'stalled; 97 of 100 ended';
     expect(figure('apt-cacher-ng: rate')).toMatchObject({ value: null, note });
     expect(figure('apt-cacher-ng: p99')).toMatchObject({ value: null });
-    expect(figure('apt-cacher-ng: not a whole 200, of 100')).toMatchObject({ value: 100 });
+    expect(figure('apt-cacher-ng: not a whole 200, of 100')).toMatchObject({ value: 3 });
     expect(figure('apt-cacher-ng: over nginx')).toMatchObject({ value: null });
   });
 
