@@ -1,5 +1,6 @@
 // Real daemons on loopback, as a machine runs them, with nothing of this machine's own apt.
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -29,6 +30,8 @@ export interface BenchFleet {
 export async function benchFleet(options: BenchFleetOptions): Promise<BenchFleet> {
   const { nodes, allowHost, main, solo = false } = options;
   const dir = await mkdtemp(join(tmpdir(), 'debherd-bench-'));
+  const sweep = () => rmSync(dir, { recursive: true, force: true });
+  process.once('exit', sweep);
   const empty = join(dir, 'empty');
   await mkdir(empty);
   const store = await writeStore(join(dir, 'store'), options.stored ?? 0);
@@ -51,6 +54,7 @@ export async function benchFleet(options: BenchFleetOptions): Promise<BenchFleet
   const close = async () => {
     await Promise.all(daemons.map((daemon) => daemon.kill('SIGKILL')));
     await rm(dir, { recursive: true, force: true });
+    process.off('exit', sweep);
   };
   try {
     await startAll(daemons);

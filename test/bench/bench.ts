@@ -97,4 +97,7 @@ async function main(): Promise<number> {
   return 0;
 }
 
+// So that children are ended (fixtures/process.ts) and folders removed after Ctrl-C, too.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(130));
+
 process.exit(await main());
