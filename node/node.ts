@@ -276,6 +276,7 @@ async function openNetwork(
     {
       ...platform,
       vitals: () => vitalsOf(base),
+      trackerMessage: () => base.counters.add('tracker.messages'),
       askPeerForMembers: (member) => peers.members(member, deadlineSignal(platform.clock, 5_000)),
     },
     {
@@ -288,10 +289,13 @@ async function openNetwork(
   started.add(fleet);
   base.sources.onChange = () => void fleet.describe({ archives: [...base.sources.hosts()].sort() });
   const { host, port } = config.peerListen;
-  const announced = () => base.counters.add('dht.announced');
+  const { counters } = base;
+  const announced = () => counters.add('dht.announced');
+  const datagram = (way: 'sent' | 'received') =>
+    counters.add(way === 'sent' ? 'dht.datagrams.sent' : 'dht.datagrams.received');
   const plainDiscovery = started.add(
     await DhtDiscovery.open(
-      { ...platform, fleet, announced, busy: () => base.busy() },
+      { ...platform, fleet, announced, datagram, busy: () => base.busy() },
       { host, port, key },
     ),
   );

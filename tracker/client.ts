@@ -27,6 +27,8 @@ export interface TrackerClientDeps {
   onChange(change: MemberChange): void;
   /** The stream of changes ended; it is opened again. */
   onDown(): void;
+  /** A request went out, or an answer or a line of the list came in. */
+  onMessage?(): void;
 }
 
 export interface TrackerClientOptions {
@@ -97,6 +99,7 @@ export class TrackerClient {
 
   async #announce(): Promise<AnnounceAnswer> {
     const announcement: Announcement = { protocol: PROTOCOL_VERSION, ...this.#deps.describe() };
+    this.#deps.onMessage?.();
     const { statusCode, body } = await this.#pool.request({
       path: '/v1/announce',
       method: 'POST',
@@ -105,6 +108,7 @@ export class TrackerClient {
       signal: this.#closing.signal,
     });
     const answer = (await body.json()) as object;
+    this.#deps.onMessage?.();
     if (statusCode !== 200) throw HerdError.from(answer);
     this.#deps.onAnswer?.(answer as AnnounceAnswer);
     return answer as AnnounceAnswer;
@@ -126,6 +130,7 @@ export class TrackerClient {
 
   async #follow(signal: AbortSignal): Promise<void> {
     const { id } = this.#deps.describe().member;
+    this.#deps.onMessage?.();
     const { statusCode, body } = await this.#pool.request({
       path: `/v1/members?follow=1&id=${id}`,
       method: 'GET',
@@ -133,6 +138,7 @@ export class TrackerClient {
     });
     if (statusCode !== 200) throw HerdError.from((await body.json()) as object);
     for await (const line of lines(body)) {
+      this.#deps.onMessage?.();
       if (line === '') continue;
       const change = parseChange(JSON.parse(line));
       if (change === undefined) throw new HerdError('BAD_REQUEST', 'not a member list');

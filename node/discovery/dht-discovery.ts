@@ -26,6 +26,8 @@ export interface DhtDiscoveryDeps {
   busy?(): boolean;
   /** An announcement went out, or others made it needless. */
   announced?(): void;
+  /** A datagram of the fleet went out or came in. */
+  datagram?(way: 'sent' | 'received'): void;
 }
 
 export interface DhtDiscoveryOptions {
@@ -42,7 +44,8 @@ const HOUR = 3_600_000;
 
 // Records live 0.66 to 1.33 times the maximum age (record-cache), so the cycle of announcements
 // must fit into two thirds of it.
-const CYCLE_MS = 5 * HOUR;
+/** All held objects are announced again in this time. */
+export const CYCLE_MS = 5 * HOUR;
 const RECORD_AGE_MS = 9 * HOUR;
 const RECORDS_MAX = 50_000;
 
@@ -87,7 +90,9 @@ export class DhtDiscovery implements Discovery {
     this.#deps = deps;
     const { dhtKey, dhtSeal } = options.key;
     this.#keyOf = (digest) => createHmac('sha256', dhtKey).update(digest).digest().subarray(0, 20);
-    this.#socket = new SealedSocket(new Sealer(dhtSeal, deps.random));
+    this.#socket = new SealedSocket(new Sealer(dhtSeal, deps.random), (way) =>
+      deps.datagram?.(way),
+    );
     this.#rpc = privateRpc(Buffer.from(deps.fleet.self.id, 'hex'), this.#socket);
     this.#dht = new Client({
       krpc: this.#rpc,

@@ -17,12 +17,15 @@ export interface DatagramCounts {
 export class SealedSocket extends EventEmitter {
   readonly counts: DatagramCounts = { sent: 0, received: 0, strangers: 0 };
   readonly #sealer: Sealer;
+  readonly #passed: (way: 'sent' | 'received') => void;
   readonly #socket: Socket;
   #closed = false;
 
-  constructor(sealer: Sealer) {
+  /** `passed` is told of each datagram but those of strangers. */
+  constructor(sealer: Sealer, passed: (way: 'sent' | 'received') => void = () => {}) {
     super();
     this.#sealer = sealer;
+    this.#passed = passed;
     this.#socket = createSocket({
       type: 'udp4',
       // Addresses only, so that no datagram takes the way through the resolver.
@@ -46,6 +49,7 @@ export class SealedSocket extends EventEmitter {
   send(bytes: Buffer, from: number, length: number, port: number, host: string, done: Done): void {
     if (this.#closed) return;
     this.counts.sent++;
+    this.#passed('sent');
     const sealed = this.#sealer.seal(bytes.subarray(from, from + length));
     this.#socket.send(sealed, port, host, done);
   }
@@ -61,6 +65,7 @@ export class SealedSocket extends EventEmitter {
     if (plain === undefined) this.counts.strangers++;
     else {
       this.counts.received++;
+      this.#passed('received');
       this.emit('message', plain, from);
     }
   }

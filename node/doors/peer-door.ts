@@ -29,6 +29,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
   const server = createServer({ tls: options.tls });
   const { owner, names } = deps;
   server.addHook('onRequest', async (request) => {
+    deps.counters.add('peer.requests');
     const version = Number(request.headers['debherd-protocol']);
     if (version === PROTOCOL_VERSION) return;
     const message = `protocol ${version || 'unknown'}: this member speaks ${PROTOCOL_VERSION}`;

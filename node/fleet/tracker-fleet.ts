@@ -20,6 +20,8 @@ export interface TrackerFleetDeps {
   vitals(): Vitals;
   /** `membersForPeers()` of another member; throws when it cannot be reached. */
   askPeerForMembers(member: Member): Promise<readonly Member[]>;
+  /** A message went to a tracker or came from one. */
+  trackerMessage?(): void;
 }
 
 export interface TrackerFleetOptions {
@@ -170,7 +172,7 @@ export class TrackerFleet implements Fleet {
   }
 
   #client(url: string, key: Buffer): TrackerClient {
-    const { clock, random, log, vitals } = this.#deps;
+    const { clock, random, log, vitals, trackerMessage } = this.#deps;
     const nowMs = () => clock.monotonicMs();
     return new TrackerClient(
       {
@@ -181,6 +183,7 @@ export class TrackerFleet implements Fleet {
         onAnswer: ({ address }) => this.#seenAs(address),
         onChange: (change) => this.#apply(url, change),
         onDown: () => this.#changed(this.#list.down(url, nowMs())),
+        onMessage: () => trackerMessage?.(),
       },
       { url, key },
     );

@@ -31,6 +31,12 @@ export const counterNames = [
   'swarm.handovers',
   'dht.lookups',
   'dht.announced',
+  // Messages between machines that keep the fleet together: datagrams; announcements to trackers,
+  // their answers, and lines of the member list; requests that members sent here.
+  'dht.datagrams.sent',
+  'dht.datagrams.received',
+  'tracker.messages',
+  'peer.requests',
 ] as const;
 
 export type CounterName = (typeof counterNames)[number];

@@ -1,11 +1,13 @@
 // Real daemons on loopback, as a machine runs them, with nothing of this machine's own apt.
 import { createHash } from 'node:crypto';
-import { link, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDaemon, type Daemon, writeFleetKey } from '../fixtures/daemon.ts';
 import { freePort, loopbackAddress } from '../fixtures/ports.ts';
+import { runOrThrow } from '../fixtures/process.ts';
 
 export interface BenchFleetOptions {
   readonly nodes: number;
@@ -13,6 +15,8 @@ export interface BenchFleetOptions {
   readonly allowHost: string;
   /** Objects that lie in each store from the start. */
   readonly stored?: number;
+  /** Another entry point than the product's. */
+  readonly main?: string;
   /** Solo daemons instead of members. */
   readonly solo?: boolean;
 }
@@ -24,17 +28,19 @@ export interface BenchFleet {
 }
 
 export async function benchFleet(options: BenchFleetOptions): Promise<BenchFleet> {
-  const { nodes, allowHost, solo = false } = options;
+  const { nodes, allowHost, main, solo = false } = options;
   const dir = await mkdtemp(join(tmpdir(), 'debherd-bench-'));
+  const sweep = () => rmSync(dir, { recursive: true, force: true });
+  process.once('exit', sweep);
   const empty = join(dir, 'empty');
   await mkdir(empty);
-  const objects = await writeObjects(join(dir, 'objects'), options.stored ?? 0);
+  const store = await writeStore(join(dir, 'store'), options.stored ?? 0);
   const fleetKeyFile = await writeFleetKey(dir);
   const trackerPort = await freePort(loopbackAddress(1));
   const daemons: Daemon[] = [];
   for (let index = 0; index < nodes; index++) {
     const state = join(dir, `node-${index}`);
-    await fillStore(state, join(dir, 'objects'), objects);
+    await fillStore(state, store);
     const hidden = ['--apt-sources', '--apt-lists', '--apt-archives'].flatMap((f) => [f, empty]);
     const member =
       index === 0
@@ -42,21 +48,33 @@ export async function benchFleet(options: BenchFleetOptions): Promise<BenchFleet
         : { fleetKeyFile, trackers: [`https://${loopbackAddress(1)}:${trackerPort}`] };
     const args = [...hidden, '--allow-host', allowHost, '--name', `node-${index}`];
     const address = loopbackAddress(index + 1);
-    daemons.push(await createDaemon({ dir: state, address, args, ...(solo ? {} : member) }));
+    const own = { dir: state, address, args, ...(main === undefined ? {} : { main }) };
+    daemons.push(await createDaemon({ ...own, ...(solo ? {} : member) }));
   }
   const close = async () => {
     await Promise.all(daemons.map((daemon) => daemon.kill('SIGKILL')));
     await rm(dir, { recursive: true, force: true });
+    process.off('exit', sweep);
   };
   try {
-    // One after the other: starting ten at once on two cores would measure the crowd.
-    for (const daemon of daemons) await daemon.start();
-    if (!solo) await Promise.all(daemons.map((daemon) => sees(daemon, nodes)));
+    await startAll(daemons);
+    // One after the other, as sixty long answers at a time would hold the daemons up.
+    if (!solo) for (const daemon of daemons) await sees(daemon, nodes);
   } catch (error) {
     await close();
     throw error;
   }
   return { daemons, pids: daemons.map(({ pid }) => pid), close };
+}
+
+// As many at once as there are cores; the first alone, as it hosts the tracker.
+async function startAll([first, ...others]: readonly Daemon[]): Promise<void> {
+  await first?.start();
+  const waiting = [...others];
+  const startNext = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) await next.start();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, startNext));
 }
 
 function sees(daemon: Daemon, nodes: number): Promise<void> {
@@ -65,29 +83,33 @@ function sees(daemon: Daemon, nodes: number): Promise<void> {
 
 const OBJECT_BYTES = 2_000;
 
-async function writeObjects(folder: string, count: number): Promise<string[]> {
-  await mkdir(folder, { recursive: true });
-  const digests: string[] = [];
+interface WrittenStore {
+  readonly objects: string;
+  readonly index: string;
+}
+
+/** A store as an earlier run leaves it (store/object-index.ts, store/object-files.ts). */
+async function writeStore(dir: string, count: number): Promise<WrittenStore> {
+  const objects = join(dir, 'objects');
+  const seconds = Math.floor(Date.now() / 1000);
+  const lines: string[] = [];
+  await mkdir(objects, { recursive: true });
   for (let index = 0; index < count; index++) {
     const bytes = Buffer.alloc(OBJECT_BYTES, `object ${index} `);
     const digest = createHash('sha256').update(bytes).digest('hex');
+    const folder = join(objects, digest.slice(0, 2));
+    await mkdir(folder, { recursive: true });
     await writeFile(join(folder, digest), bytes);
-    digests.push(digest);
+    lines.push(`+ ${digest} ${OBJECT_BYTES} - ${seconds} S\n`);
   }
-  return digests;
+  return { objects, index: lines.join('') };
 }
 
-/** A state folder as an earlier run leaves it (store/object-index.ts, store/object-files.ts). */
-async function fillStore(state: string, from: string, digests: readonly string[]): Promise<void> {
+/** The objects are the same in each store, and take room once. */
+async function fillStore(state: string, { objects, index }: WrittenStore): Promise<void> {
   await mkdir(state, { recursive: true });
-  const folders = new Set(digests.map((digest) => digest.slice(0, 2)));
-  for (const name of folders) await mkdir(join(state, 'objects', name), { recursive: true });
-  const seconds = Math.floor(Date.now() / 1000);
-  const lines = digests.map((digest) => `+ ${digest} ${OBJECT_BYTES} - ${seconds} S\n`);
-  for (const digest of digests) {
-    await link(join(from, digest), join(state, 'objects', digest.slice(0, 2), digest));
-  }
-  await writeFile(join(state, 'store.index'), lines.join(''));
+  await runOrThrow('cp', ['--archive', '--link', objects, state]);
+  await writeFile(join(state, 'store.index'), index);
 }
 
 export interface Fetched {

@@ -1,39 +1,44 @@
 // npm run bench: what real daemons on loopback do, as a table, one benchmark after the other.
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
 import { cachedHits } from './cached-hits.ts';
 import { catalogFigures } from './catalog-figures.ts';
 import { decision } from './decision.ts';
 import { type Figure, isMet, tableOf } from './figures.ts';
 import { fromPeers } from './from-peers.ts';
 import { idleCost } from './idle-cost.ts';
+import { type BenchOptions, helpText, parseBenchOptions } from './options.ts';
 import { restart } from './restart.ts';
+import { SharedFleet } from './shared-fleet.ts';
 import { stalledClient } from './stalled-client.ts';
 
-interface Options {
-  readonly only: readonly string[];
-  readonly json: string | undefined;
-  readonly idleNodes: number;
-  readonly rounds: number;
-  readonly requests: number;
+interface Bench {
+  readonly about: string;
+  /** Uses the large fleet. */
+  readonly large?: boolean;
+  run(options: BenchOptions, large: SharedFleet): Promise<Figure[]>;
 }
 
-const benches: Record<string, { about: string; run(options: Options): Promise<Figure[]> }> = {
+const benches: Record<string, Bench> = {
   hits: {
     about: 'cached hits of the apt door beside nginx and apt-cacher-ng (ab -c550 -X)',
     run: ({ rounds, requests }) => cachedHits({ rounds, requests, clients: 550 }),
   },
-  peer: { about: 'objects from another member, and relaying: times and CPU', run: fromPeers },
+  peer: {
+    about: 'objects from another member, and relaying: times and CPU',
+    large: true,
+    run: (_, large) => fromPeers(large),
+  },
   decision: {
     about: 'from a GET to the request upstream when nobody has the object',
-    run: () => decision({ nodes: 10, objects: 300 }),
+    large: true,
+    run: async (_, large) => decision(await large.get(), { objects: 300 }),
   },
   catalog: { about: "learning a distribution's main Packages file", run: catalogFigures },
   idle: {
-    about: 'memory and CPU while nobody asks for anything',
-    run: ({ idleNodes }) =>
-      idleCost({ nodes: idleNodes, objects: 5_000, settleMs: 20_000, windowMs: 30_000 }),
+    about: 'memory, CPU and messages while nobody asks for anything',
+    run: ({ idleNodes: nodes, idleSettleMs: settleMs }) =>
+      idleCost({ nodes, objects: 5_000, settleMs, windowMs: 30_000 }),
   },
   restart: {
     about: 'from kill -9 to serving',
@@ -45,58 +50,7 @@ const benches: Record<string, { about: string; run(options: Options): Promise<Fi
   },
 };
 
-const names = Object.keys(benches).join(', ');
-
-const help = `usage: npm run bench -- [flags]
-
-Measures real daemons on loopback; needs root or the Debian packages that it names.
-
-  --only NAME      only this benchmark; may be repeated
-  --json FILE      write the figures there too
-  --idle-nodes N   members of the idle fleet (default 10)
-  --rounds N       rounds of the cached hits, medians are shown (default 3)
-  --requests N     requests per round of the cached hits (default 25000)
-  --help           this text
-
-Benchmarks:
-${Object.entries(benches)
-  .map(([name, { about }]) => `  ${name.padEnd(10)} ${about}\n`)
-  .join('')}`;
-
-class UsageError extends Error {}
-
-function optionsOf(args: string[]): Options | undefined {
-  const { values } = parseArgs({
-    args,
-    options: {
-      only: { type: 'string', multiple: true },
-      json: { type: 'string' },
-      'idle-nodes': { type: 'string', default: '10' },
-      rounds: { type: 'string', default: '3' },
-      requests: { type: 'string', default: '25000' },
-      help: { type: 'boolean' },
-    },
-  });
-  if (values.help) return undefined;
-  const only = values.only ?? Object.keys(benches);
-  const unknown = only.find((name) => !Object.hasOwn(benches, name));
-  if (unknown !== undefined) throw new UsageError(`no benchmark '${unknown}'; there are ${names}`);
-  return {
-    only,
-    json: values.json,
-    idleNodes: numberOf('--idle-nodes', values['idle-nodes'], 2, 200),
-    rounds: numberOf('--rounds', values.rounds, 1, 100),
-    requests: numberOf('--requests', values.requests, 1_000, 1_000_000),
-  };
-}
-
-function numberOf(flag: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-  throw new UsageError(`${flag} takes a number from ${min} to ${max}, not '${text}'`);
-}
-
-async function measure(options: Options): Promise<number> {
+async function measure(options: BenchOptions): Promise<number> {
   const load = () => loadavg()[0]!.toFixed(1);
   process.stdout.write(
     `${availableParallelism()} cores, load ${load()}. Whatever else runs here slows every ` +
@@ -105,10 +59,13 @@ async function measure(options: Options): Promise<number> {
   );
   const figures: Figure[] = [];
   let failed = false;
+  const large = new SharedFleet(options.fleetNodes);
   for (const [name, bench] of Object.entries(benches)) {
     if (!options.only.includes(name)) continue;
+    // Sixty daemons in the background would be part of what is measured.
+    if (!bench.large) await large.close();
     try {
-      const found = await bench.run(options);
+      const found = await bench.run(options, large);
       figures.push(...found);
       process.stdout.write(`${tableOf(found)}\n`);
     } catch (error) {
@@ -116,6 +73,7 @@ async function measure(options: Options): Promise<number> {
       process.stdout.write(`${name}: ${error instanceof Error ? error.message : error}\n\n`);
     }
   }
+  await large.close();
   const promised = figures.filter((figure) => isMet(figure) !== undefined);
   const met = promised.filter((figure) => isMet(figure));
   process.stdout.write(`${met.length} of ${promised.length} targets met; load ${load()} now.\n`);
@@ -126,17 +84,20 @@ async function measure(options: Options): Promise<number> {
 }
 
 async function main(): Promise<number> {
-  let options: Options | undefined;
+  let options: BenchOptions | undefined;
   try {
-    options = optionsOf(process.argv.slice(2));
+    options = parseBenchOptions(process.argv.slice(2), benches);
   } catch (error) {
     const [line] = (error as Error).message.split('\n');
     process.stderr.write(`bench: ${line} (see --help)\n`);
     return 2;
   }
   if (options !== undefined) return await measure(options);
-  process.stdout.write(help);
+  process.stdout.write(helpText(benches));
   return 0;
 }
+
+// So that children are ended (fixtures/process.ts) and folders removed after Ctrl-C, too.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(130));
 
 process.exit(await main());

@@ -20,6 +20,27 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
+/** Rows of benchmark `peer`: until the first byte, and until the whole is there. */
+export function timesOf(
+  label: string,
+  times: readonly { readonly firstByteMs: number; readonly wholeMs: number }[],
+  promised: { readonly p50?: number; readonly p99?: number } = {},
+  note = `${times.length} objects`,
+): Figure[] {
+  const row = (what: string, values: readonly number[], share: number, max?: number): Figure => ({
+    ...{ bench: 'peer', what: `${label}: ${what}`, value: quantile(values, share), unit: 'ms' },
+    ...{ note, ...(max === undefined ? {} : { target: { max } }) },
+  });
+  const first = times.map(({ firstByteMs }) => firstByteMs);
+  const whole = times.map(({ wholeMs }) => wholeMs);
+  return [
+    row('first byte p50', first, 0.5),
+    row('first byte p99', first, 0.99),
+    row('whole p50', whole, 0.5, promised.p50),
+    row('whole p99', whole, 0.99, promised.p99),
+  ];
+}
+
 /** undefined where nothing was promised. */
 export function isMet({ value, target }: Figure): boolean | undefined {
   if (target === undefined) return undefined;

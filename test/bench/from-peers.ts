@@ -1,19 +1,25 @@
 // Objects from another member: how soon the first byte and the whole are here, and what it costs.
 import type { Daemon } from '../fixtures/daemon.ts';
 import { benchFleet, type Fetched, fetchVia } from './bench-fleet.ts';
-import { type Figure, quantile } from './figures.ts';
+import { type Figure, quantile, timesOf } from './figures.ts';
 import { ObjectServer, type ServedObject } from './object-server.ts';
 import { cpuMsOf } from './process-cost.ts';
+import type { SharedFleet } from './shared-fleet.ts';
+import { smallObjects } from './small-objects.ts';
 
 const bench = 'peer';
 const SIZES = [
-  { label: '60 KB', bytes: 60_000, count: 300 },
-  { label: '400 KB', bytes: 400_000, count: 150 },
   { label: '10 MB', bytes: 10_000_000, count: 20 },
   { label: '100 MB', bytes: 100_000_000, count: 4 },
 ];
 
-export async function fromPeers(): Promise<Figure[]> {
+export async function fromPeers(large: SharedFleet): Promise<Figure[]> {
+  const figures = await largeObjects();
+  // Last, so that the large fleet does not run beside the others.
+  return [...figures, ...(await smallObjects(await large.get()))];
+}
+
+async function largeObjects(): Promise<Figure[]> {
   const upstream = await ObjectServer.start();
   try {
     return [...(await pair(upstream)), ...(await relays(upstream))];
@@ -36,30 +42,20 @@ async function pair(upstream: ObjectServer): Promise<Figure[]> {
       const times: Fetched[] = [];
       for (const { url } of objects) times.push(await fetchVia(taker, url, bytes));
       const cpuMs = cpuMsOf(fleet.pids) - cpuBefore;
-      figures.push(...timesOf(label, times));
+      figures.push(...timesOf(`${label}, one of 2`, times));
       const megabytes = (bytes * count) / 1e6;
       const unit = 'ms/MB';
-      figures.push({ bench, what: `${label}: CPU of both`, value: cpuMs / megabytes, unit });
+      figures.push({
+        bench,
+        what: `${label}, one of 2: CPU of both`,
+        value: cpuMs / megabytes,
+        unit,
+      });
     }
     return figures;
   } finally {
     await fleet.close();
   }
-}
-
-function timesOf(label: string, times: readonly Fetched[]): Figure[] {
-  const first = times.map(({ firstByteMs }) => firstByteMs);
-  const whole = times.map(({ wholeMs }) => wholeMs);
-  const small = label.endsWith('KB');
-  const note = `${times.length} objects`;
-  const promised = (max: number) => (small ? { target: { max } } : {});
-  const row = (what: string, value: number) => ({ bench, what, value, unit: 'ms', note });
-  return [
-    row(`${label}: first byte p50`, quantile(first, 0.5)),
-    row(`${label}: first byte p99`, quantile(first, 0.99)),
-    { ...row(`${label}: whole p50`, quantile(whole, 0.5)), ...promised(5) },
-    { ...row(`${label}: whole p99`, quantile(whole, 0.99)), ...promised(30) },
-  ];
 }
 
 async function fetchEach(holder: Daemon, taker: Daemon, objects: readonly ServedObject[]) {

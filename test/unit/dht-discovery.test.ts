@@ -122,6 +122,18 @@ describe('the sealed DHT', () => {
     expect(await holdersWhen(one.discovery, digest, 1)).toHaveLength(1);
   });
 
+  it('tells of each datagram of the fleet, but not of strangers', async () => {
+    const [one, two] = (await fleet(2)) as [DhtNode, DhtNode];
+    const socket = await stranger();
+    socket.send(ping, one.self.port, one.self.address);
+    two.discovery.announce(digest);
+    await holdersWhen(one.discovery, digest, 1);
+    const { sent, received, strangers } = one.discovery.datagrams;
+    expect(strangers).toBe(1);
+    expect(received).toBeGreaterThan(0);
+    expect(one.told).toEqual({ sent, received });
+  });
+
   it('stops announcing where enough holders are known', async () => {
     const nodes = await fleet(12);
     for (const { discovery } of nodes.slice(0, 8)) discovery.announce(digest);

@@ -126,7 +126,7 @@ async function until(condition: () => boolean) {
 
 describe('pieces', () => {
   test('from one to another, the whole and a part', async () => {
-    const { peer, closed } = await door();
+    const { peer, closed, counters } = await door();
     const peers = client();
     expect(
       (await drain((await peers.object(peer, digest, { from: 0 }, signal()))!)).equals(body),
@@ -136,6 +136,7 @@ describe('pieces', () => {
     expect(await peers.object(peer, digestOf('no'), { from: 0 }, signal())).toBeUndefined();
     expect(await peers.object(peer, 'rubbish', { from: 0 }, signal())).toBeUndefined();
     await until(() => closed() === 2);
+    expect(counters.get('peer.requests')).toBe(4);
   });
 
   test('a slow consumer holds the sender up', async () => {

@@ -33,12 +33,17 @@ type Asked = (member: Member) => Promise<readonly Member[]>;
 async function node(
   n: number,
   trackers: string[],
-  options: Partial<TrackerFleetOptions> & { asked?: Asked } = {},
+  options: Partial<TrackerFleetOptions> & { asked?: Asked; onMessage?: () => void } = {},
 ) {
-  const { asked = async () => [], ...more } = options;
+  const { asked = async () => [], onMessage = () => {}, ...more } = options;
   const deps = { clock: systemClock, random: systemRandom, log: silentLog };
   const fleet = await TrackerFleet.open(
-    { ...deps, vitals: () => vitalsFixture, askPeerForMembers: asked },
+    {
+      ...deps,
+      vitals: () => vitalsFixture,
+      askPeerForMembers: asked,
+      trackerMessage: onMessage,
+    },
     {
       self: memberFixture(n),
       trackers,
@@ -85,6 +90,16 @@ describe('TrackerFleet', () => {
     for (const key of ['a', 'b', 'c']) {
       expect(new Set(fleets.map((fleet) => fleet.rank(key)[0]!.id)).size).toBe(1);
     }
+  });
+
+  it('tells of each message to and from its tracker', async () => {
+    const { url } = await tracker();
+    let messages = 0;
+    const one = await node(1, [url], { onMessage: () => messages++ });
+    await one.ready();
+    const before = messages;
+    await one.describe({ archives: one.self.archives });
+    expect(messages - before).toBe(2);
   });
 
   it('goes on when its tracker is killed, and finds the next one', async () => {

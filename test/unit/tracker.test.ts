@@ -51,6 +51,13 @@ describe('the tracker and its client', () => {
     expect(first.changes.at(-1)).toMatchObject({ full: false, joined: [two] });
   });
 
+  it('counts an announcement, a question for the list, and what comes back', async () => {
+    const { url } = await tracker();
+    const first = follow(url, one);
+    await first.until(() => first.list().length === 1);
+    expect(first.messages()).toBe(3 + first.changes.length);
+  });
+
   it('carries sixty joins of one moment in few changes', async () => {
     const { url } = await tracker();
     const first = follow(url, memberFixture(1));
