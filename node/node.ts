@@ -108,56 +108,13 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
   const platform = { clock, random, log };
   const base = await openBase(platform, config, decorate, started);
   const net = await openNetwork(platform, config, decorate, started, base);
-  const { store, upstream, counters, pool, garbage } = base;
-  const { fleet, peers, discovery } = net;
-  const swarms = new Swarms({ clock });
-  const flights = started.add(
-    new Flights({
-      garbage,
-      pool,
-      fleet,
-      peers,
-      discovery,
-      upstream,
-      swarms,
-      counters,
-      clock,
-      log,
-      store,
-    }),
-  );
-  base.busy = () => flights.active > 0;
-  const names = new Names(
-    { garbage, pool, fleet, peers, upstream, catalog: base.catalog, flights, counters, clock, log },
-    { freshnessMs: config.nameFreshness },
-  );
-  const owner = new Owner({
-    clock: platform.clock,
-    fleet,
-    peers,
-    store,
-    flights,
-    names,
-    swarms,
-    counters,
-  });
+  const { store, counters, garbage } = base;
+  const { fleet } = net;
+  const { flights, names, owner, delivery } = openDelivery(platform, config, started, base, net);
   const { key } = net;
   const { outgoing } = decorate;
   const peerParts = { fleet, owner, names, counters, garbage, outgoing };
   if (key) await openPeerDoor(platform, config, started, { ...peerParts, key });
-  const delivery = new HerdDelivery({
-    garbage,
-    store,
-    peers,
-    flights,
-    names,
-    upstream,
-    counters,
-    clock,
-    log,
-    book: base.book,
-    borrow: base.borrow,
-  });
   const report = () =>
     buildReport(
       { fleet, store, flights, names, counters, clock, trackers: net.trackers },
@@ -176,6 +133,30 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
   const aptListen = aptDoor.addresses().map(({ address, port }) => ({ host: address, port }));
   log.info({ apt: aptListen, members: fleet.members().length, state: config.state }, 'serving');
   return { aptListen, close: () => started.close() };
+}
+
+/** The heart: what is on its way, what names stand for, and what is done for other members. */
+function openDelivery(
+  platform: Platform,
+  config: Config,
+  started: Started,
+  base: Base,
+  net: Awaited<ReturnType<typeof openNetwork>>,
+) {
+  const { clock, log } = platform;
+  const { store, upstream, counters, pool, garbage, catalog, book, borrow } = base;
+  const { fleet, peers, discovery } = net;
+  const common = { garbage, fleet, peers, upstream, counters, clock, log, store };
+  const swarms = new Swarms({ clock });
+  const flights = started.add(new Flights({ ...common, pool, discovery, swarms }));
+  base.busy = () => flights.active > 0;
+  const names = new Names(
+    { ...common, pool, catalog, flights },
+    { freshnessMs: config.nameFreshness },
+  );
+  const owner = new Owner({ ...common, flights, names, swarms });
+  const delivery = new HerdDelivery({ ...common, flights, names, book, borrow });
+  return { flights, names, owner, delivery };
 }
 
 type Base = Awaited<ReturnType<typeof openBase>>;

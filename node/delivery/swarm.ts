@@ -25,10 +25,14 @@ const LAG_REPORTS = 3;
 const STILL_REPORTS = 6;
 /** A member is moved to another source at most this often. */
 const MOVE_EVERY_MS = 4_000;
+/** Who failed so many is offered to no others: it may be gone, and the fleet not know it yet. */
+const ACCUSERS = 2;
 const SWARMS_MAX = 2_000;
 
 interface Place extends Participant {
   readonly member: Member;
+  /** Members that it failed as a source since it was last heard of. */
+  readonly accusers: Set<string>;
   have: number;
   whole: boolean;
   /** It fetches from upstream itself (an owner of an earlier view). */
@@ -70,6 +74,7 @@ export class Swarm {
       this.#leave(known);
       known.have = have;
       known.whole = false;
+      known.accusers.clear();
       known.lags = 0;
       return;
     }
@@ -81,6 +86,7 @@ export class Swarm {
       leads: false,
       parent: undefined,
       children: 0,
+      accusers: new Set(),
       lagging: false,
       lags: 0,
       heldUp: false,
@@ -91,18 +97,26 @@ export class Swarm {
     });
   }
 
-  /** Where `asker` shall get the bytes: a member, or `undefined` for this node itself. */
+  /**
+   * Where `asker` shall get the bytes: a member, or `undefined` for this node itself. `exclude`:
+   * those who failed the asker.
+   */
   place(asker: string, exclude: ReadonlySet<string>, fedByUpstream: boolean): Member | undefined {
     this.#expireLeases();
+    for (const id of exclude) this.#places.get(id)?.accusers.add(asker);
     const source = chooseSource({
       asker,
-      exclude,
+      exclude: new Set([...exclude, ...this.#shunned()]),
       participants: this.#places,
       rootChildren: this.rootChildren,
       fanOut: this.#fanOut(fedByUpstream),
     });
     this.#assign(asker, source);
     return this.#places.get(source)?.member;
+  }
+
+  *#shunned(): Iterable<string> {
+    for (const { id, accusers } of this.#places.values()) if (accusers.size >= ACCUSERS) yield id;
   }
 
   /** `id` gets its bytes from this node. */
@@ -120,6 +134,7 @@ export class Swarm {
     const now = this.#clock.monotonicMs();
     const patience = have > place.have ? LAG_REPORTS : STILL_REPORTS;
     place.have = have;
+    place.accusers.clear();
     if (place.parent !== undefined) this.#assign(id, place.parent);
     if (this.size !== undefined && have >= pieceCount(this.size)) this.finished(id);
     const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);

@@ -1,5 +1,5 @@
-// Discovery of a node whose store was announced in an earlier cycle: what it starts with goes out in
-// the even pace of that cycle, round and round, and not as news.
+// Discovery of a node whose store was announced in an earlier cycle: what it starts with goes out
+// in the even pace of that cycle, round and round, and not as news.
 import type { Digest } from '../../node/content/digest.ts';
 import { CYCLE_MS } from '../../node/discovery/dht-discovery.ts';
 import type { Discovery, Holder } from '../../node/discovery/discovery.ts';

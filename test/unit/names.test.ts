@@ -309,7 +309,7 @@ describe('another member', () => {
       expect([asked.length, upstream.requests.length]).toEqual([1, 2]);
     });
 
-    test('is told what is known, and what upstream is telling, by one who does not ask', async () => {
+    test('is told what is known, and what upstream is telling', async () => {
       const { promise, resolve } = Promise.withResolvers<FakeAnswer>();
       const { names, upstream } = setup(() => promise);
       expect(await names.known(url)).toEqual({ kind: 'unknown' });

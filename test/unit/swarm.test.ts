@@ -49,6 +49,19 @@ describe('a swarm', () => {
     expect(ask(7)).toBe(0);
   });
 
+  test('who failed two is offered to nobody, until it is heard of again', () => {
+    const { ask, swarm, members } = setup();
+    for (const n of [0, 1, 2, 3]) ask(n);
+    const dead = new Set([members[0]!.id]);
+    expect(ask(4)).toBe(0);
+    ask(4, { exclude: dead });
+    expect(ask(5)).toBe(0);
+    ask(5, { exclude: dead });
+    expect([6, 7, 8, 9].map((n) => ask(n))).not.toContain(0);
+    swarm.progress(members[0]!.id, 10, 11);
+    expect([10, 11].map((n) => ask(n))).toContain(0);
+  });
+
   test('a place that nobody speaks of any more becomes free', () => {
     const { ask, clock } = setup();
     for (const n of [0, 1, 2, 3, 4, 5]) ask(n);
