@@ -1,17 +1,5 @@
 #!/usr/bin/env node
-// The launcher: with compiled code at hand, Node neither compiles the daemon nor loads what strips
-// its types, which saves half of the start and 20 MB. JavaScript, as all TypeScript comes after it.
-import { enableCompileCache } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
+// The launcher. JavaScript, as all TypeScript comes after it.
+import './runtime.js';
 
-// Pieces are memory outside V8's heap. By default V8 takes them for a heap that grows without
-// bound and marks all of it every 5 MB, a fifth of all the CPU that a transfer takes.
-setFlagsFromString('--external-memory-accounted-in-global-limit');
-// When a daemon has been idle V8 shrinks its heap to what lives, and would then mark all of it for
-// each megabyte that a transfer leaves behind: twice the living is allowed before that.
-setFlagsFromString('--heap-growing-percent=100');
-
-// NODE_COMPILE_CACHE wins (the service sets it); a folder that cannot be written does no harm.
-enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/debherd', import.meta.url)));
 await import('./main.ts');

@@ -45,8 +45,8 @@ const HOUR = 3_600_000;
 // Records live 0.66 to 1.33 times the maximum age (record-cache), so the cycle of announcements
 // must fit into two thirds of it.
 /** All held objects are announced again in this time. */
-export const CYCLE_MS = 5 * HOUR;
-const RECORD_AGE_MS = 9 * HOUR;
+export const CYCLE_MS = 12 * HOUR;
+const RECORD_AGE_MS = 20 * HOUR;
 const RECORDS_MAX = 50_000;
 
 // A record is kept by, and a lookup asks, this many nodes: with BEP 5's 20 a miss costs twice and

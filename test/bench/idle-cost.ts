@@ -24,7 +24,7 @@ interface Phase {
   readonly promised: boolean;
 }
 
-const announcedDaemon = fileURLToPath(new URL('announced-daemon.ts', import.meta.url));
+const announcedDaemon = fileURLToPath(new URL('announced-daemon.js', import.meta.url));
 
 export async function idleCost(options: IdleOptions): Promise<Figure[]> {
   const fleet = `fleet of ${options.nodes}`;
