@@ -1,5 +1,6 @@
 // One member, or upstream, does something bad in the middle of a large object.
 import { afterEach, expect, test } from 'vitest';
+import { PIECE_BYTES } from '../../node/limits.ts';
 import { type FleetFixture, fleetFixture } from '../fixtures/fleet.ts';
 
 const MB = 1_000_000;
@@ -85,7 +86,12 @@ for (const [kind, fault] of kinds) {
     await fleet.spoil(owner, { outgoing: { kind, piece: 200, times: 1 } });
     await installEverywhere();
     expect(await blames()).toEqual([`node-${owner} ${fault}`]);
-    expect(fleet.upstream.count(`/${bigdata().path}`).bytes).toBe(bigdata().size);
+    // A silent owner counts as gone: if no other has said by then that it has all of it, the rest
+    // is fetched once more.
+    const rest = kind === 'stall' ? bigdata().size - 200 * PIECE_BYTES : 0;
+    const { bytes } = fleet.upstream.count(`/${bigdata().path}`);
+    expect(bytes).toBeGreaterThanOrEqual(bigdata().size);
+    expect(bytes).toBeLessThanOrEqual(bigdata().size + rest);
   });
 
   test(`a relay does it (${kind}): apt is well, and the relay is named`, async () => {
