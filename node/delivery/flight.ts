@@ -11,9 +11,9 @@ import type { StreamMeta } from '../wire/frames.ts';
 /** Pieces kept in memory behind the newest one, so that readers who keep up need no disk. */
 const RING_PIECES = 4;
 /** So many pieces are worth a write: a few large ones cost less than many small ones. */
-const WRITE_PIECES = 4;
+const WRITE_PIECES = 2;
 /** The source waits for the disk when so many pieces are not yet written. */
-const UNWRITTEN_MAX = 12;
+const UNWRITTEN_MAX = 4;
 /** Pieces held in memory when the disk takes no more; the source waits for the slowest reader. */
 const OVERFLOW_PIECES = 64;
 /** A reader that stands still for so long does not hold up the others when nothing is stored. */
