@@ -256,7 +256,7 @@ export class Swarm {
 
   #leaseMs(): number {
     const size = this.size ?? SMALL_BYTES;
-    return size <= SMALL_BYTES ? 2_000 : 5_000;
+    return size <= SMALL_BYTES ? 5_000 : 15_000;
   }
 
   #fanOut(fedByUpstream: boolean): FanOut {
