@@ -2,33 +2,16 @@
 // finds who has them and goes upstream last. Ends when the flight is whole or every way failed.
 import type { Member } from '../../tracker/protocol.ts';
 import type { Digest } from '../content/digest.ts';
-import type { PiecePool } from '../content/piece-pool.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { HerdError, reasonOf } from '../errors.ts';
-import type { Fault, Fleet } from '../fleet/fleet.ts';
-import { MiB, PIECE_BYTES } from '../limits.ts';
-import { type Clock, sleep, withDeadline } from '../platform/clock.ts';
-import type { Garbage } from '../platform/garbage.ts';
-import type { Log } from '../platform/log.ts';
-import type { Counters } from '../status/counters.ts';
-import type { PeerAddress, Peers, PieceStream, Want, WantAnswer } from '../transfer/peers.ts';
-import type { Upstream, UpstreamResponse } from '../transfer/upstream.ts';
-import { PieceAssembler } from './assembler.ts';
+import { sleep, withDeadline } from '../platform/clock.ts';
+import type { PeerAddress, Want, WantAnswer } from '../transfer/peers.ts';
 import type { Flight } from './flight.ts';
-import type { Swarms } from './swarm.ts';
+import { Intake, type IntakeDeps, idOf } from './intake.ts';
 
-export interface FeederDeps {
-  readonly garbage: Garbage;
-  readonly pool: PiecePool;
-  readonly fleet: Fleet;
-  /** Both absent in a fleet of one. */
-  readonly peers: Peers | undefined;
+export interface FeederDeps extends IntakeDeps {
+  /** Absent in a fleet of one. */
   readonly discovery: Discovery | undefined;
-  readonly upstream: Upstream;
-  readonly swarms: Swarms;
-  readonly counters: Counters;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 export interface FeederOptions {
@@ -52,9 +35,6 @@ export const feederDefaults: FeederOptions = {
   stallMs: 12_000,
 };
 
-/** Objects above this size report their progress to the owner. */
-const REPORT_BYTES = 4 * MiB;
-const REPORT_EVERY_MS = 1_000;
 const RANKS_ASKED = 3;
 /** Turns without a new piece: then the owner is asked for the bytes themselves ... */
 const DIRECT_AFTER_TURNS = 3;
@@ -71,30 +51,17 @@ export interface FeedOrder {
   readonly hints: readonly PeerAddress[];
 }
 
-/** How a peer's stream ended. 'told': the peer is well, but says that upstream is out of reach. */
-type Outcome = 'ended' | 'broken' | 'told';
-
 export class Feeder {
   readonly #deps: FeederDeps;
   readonly #options: FeederOptions;
   readonly #flight: Flight;
   readonly #order: FeedOrder;
   readonly #stop = new AbortController();
-  readonly #exclude = new Set<string>();
   readonly #failed = new Set<string>();
-  readonly #silent = new Set<string>();
   readonly #unable = new Set<string>();
-  readonly #tried: string[] = [];
+  readonly #intake: Intake;
   #leading = false;
   #takingOver = false;
-  #pull: AbortController | undefined;
-  #rootHeardMs: number;
-  #pieceAtMs = 0;
-  #definitive: HerdError | undefined;
-  readonly #sourced = Promise.withResolvers<void>();
-  #source = 'none';
-  /** The last one. */
-  sourceKind: 'peer' | 'upstream' = 'peer';
 
   constructor(
     deps: FeederDeps,
@@ -106,17 +73,24 @@ export class Feeder {
     this.#options = options;
     this.#flight = flight;
     this.#order = order;
-    this.#rootHeardMs = deps.clock.monotonicMs();
+    const { digest } = order;
+    const { stallMs } = options;
+    this.#intake = new Intake(deps, flight, { digest, stop: this.#stop.signal, stallMs });
   }
 
   /** At the moment: 'upstream', a member's name, or 'none'. */
   get source(): string {
-    return this.#source;
+    return this.#intake.source;
+  }
+
+  /** The present one's, or the last one's. */
+  get sourceKind(): 'peer' | 'upstream' {
+    return this.#intake.sourceKind;
   }
 
   /** Resolves when the first source is found, or there is none. */
   sourced(): Promise<void> {
-    return this.#sourced.promise;
+    return this.#intake.sourced();
   }
 
   /** True while this node is the one that fetches the object for the others. */
@@ -129,7 +103,7 @@ export class Feeder {
     if (this.source === 'upstream') return 0;
     // A head that takes bytes from a member is behind that one: two may do so in a circle.
     if (this.#leading && this.source === 'none') return 0;
-    return this.#deps.clock.monotonicMs() - this.#rootHeardMs;
+    return this.#deps.clock.monotonicMs() - this.#intake.rootHeardMs;
   }
 
   /**
@@ -141,43 +115,38 @@ export class Feeder {
     if (this.#leading) return;
     for (const id of unable) this.#unable.add(id);
     const fed = this.#flight.pieces > 0 && this.rootAgeMs < this.#options.stallMs;
-    if (fed && !takeover && this.sourceKind === 'peer' && this.source !== 'none') return;
+    if (fed && !takeover && this.#intake.sourceKind === 'peer' && this.source !== 'none') return;
     this.#becomeHead(takeover);
-    if (this.source !== 'upstream') this.#pull?.abort();
+    if (this.source !== 'upstream') this.#intake.pull?.abort();
   }
 
   #becomeHead(takeover: boolean): void {
     this.#leading = true;
-    this.#rootHeardMs = this.#deps.clock.monotonicMs();
+    this.#intake.rootHeardMs = this.#deps.clock.monotonicMs();
     this.#takingOver = takeover;
   }
 
   stop(): void {
     this.#stop.abort();
-    this.#pull?.abort();
+    this.#intake.pull?.abort();
   }
 
   async run(): Promise<void> {
     try {
       await this.#deps.fleet.ready();
-      while (this.#open) {
+      while (this.#intake.open) {
         const led = this.#leading;
         if (led) await this.#lead();
         else await this.#follow();
         if (led === this.#leading) break;
       }
     } catch (error) {
-      this.#tried.push(reasonOf(error));
+      this.#intake.tried.push(reasonOf(error));
       this.#deps.log.error({ object: this.#flight.key, reason: reasonOf(error) }, 'feeding failed');
     }
-    this.#source = 'none';
-    this.#sourced.resolve();
+    this.#intake.end();
     if (this.#flight.state !== 'running') return;
     await this.#flight.fail(this.#stop.signal.aborted ? this.#abandoned() : this.#verdict());
-  }
-
-  get #open(): boolean {
-    return this.#flight.state === 'running' && !this.#stop.signal.aborted;
   }
 
   #abandoned(): HerdError {
@@ -185,9 +154,11 @@ export class Feeder {
   }
 
   #verdict(): HerdError {
-    if (this.#definitive) return this.#definitive;
+    if (this.#intake.definitive) return this.#intake.definitive;
     const object = this.#flight.url;
-    return new HerdError('NO_SOURCE', `no way to the bytes of ${object}`, { tried: this.#tried });
+    return new HerdError('NO_SOURCE', `no way to the bytes of ${object}`, {
+      tried: this.#intake.tried,
+    });
   }
 
   // ---- as a member that wants the object ----
@@ -196,7 +167,7 @@ export class Feeder {
     for (const hint of this.#order.hints) {
       if (!this.#continues) return;
       this.#deps.counters.add('named.by.cache');
-      await this.#pullFrom(hint, {});
+      await this.#intake.fromPeer(hint, {});
     }
     const { digest, host } = this.#order;
     for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
@@ -208,12 +179,12 @@ export class Feeder {
     }
     if (!this.#continues) return;
     await this.#followHolders(2 * this.#options.lookupMs);
-    if (this.#continues) await this.#fetchUpstream('unelected');
+    if (this.#continues) await this.#intake.fromUpstream('unelected');
   }
 
   /** False when the flight ended, this node was made the head, or an answer settled the matter. */
   get #continues(): boolean {
-    return this.#open && !this.#leading && this.#definitive === undefined;
+    return this.#intake.open && !this.#leading && this.#intake.definitive === undefined;
   }
 
   /** Follows an owner for as long as it answers and there is progress. */
@@ -234,11 +205,11 @@ export class Feeder {
         owner = answer.owner;
       } else if (answer.kind === 'elsewhere') {
         this.#deps.counters.add('named.by.owner');
-        await this.#pullFrom(answer.source, { owner });
+        await this.#intake.fromPeer(answer.source, { owner });
       } else {
-        const end = await this.#consume(owner, answer.stream, owner);
+        const end = await this.#intake.consume(owner, answer.stream, owner);
         // Once may be a broken connection; twice without a piece, or in silence: it is the owner.
-        const gone = end === 'broken' && (idle > 0 || this.#silent.has(owner.id));
+        const gone = end === 'broken' && (idle > 0 || this.#intake.silent.has(owner.id));
         if (end === 'told') this.#unable.add(owner.id);
         if (gone || end === 'told') this.#failed.add(owner.id);
       }
@@ -251,11 +222,11 @@ export class Feeder {
   async #want(owner: Member, direct: boolean): Promise<WantAnswer | undefined> {
     const { peers, fleet, clock } = this.#deps;
     if (!peers) return undefined;
-    const signal = this.#newPull();
-    const pull = this.#pull;
+    const signal = this.#intake.begin();
+    const pull = this.#intake.pull;
     const pending = peers.want(owner, this.#wantOf(direct), signal).catch((error: unknown) => {
       if (signal.aborted) return undefined;
-      this.#note(owner, 'unreachable', error);
+      this.#intake.note(owner, 'unreachable', error);
       this.#failed.add(owner.id);
       return undefined;
     });
@@ -269,7 +240,7 @@ export class Feeder {
       return undefined;
     }
     // From here on it is this request again that a stop or a new role ends.
-    this.#pull = pull;
+    this.#intake.pull = pull;
     const late = await pending;
     if (late) fleet.learn(owner);
     return late;
@@ -285,7 +256,7 @@ export class Feeder {
       have: this.#flight.pieces,
       member: fleet.self,
       view: fleet.view,
-      exclude: [...this.#exclude],
+      exclude: [...this.#intake.exclude],
       failed: [...this.#failed],
       unable: [...this.#unable],
       direct,
@@ -297,10 +268,10 @@ export class Feeder {
   async #lead(): Promise<void> {
     if (this.#takingOver) await this.#secondOpinion();
     await this.#pullFromAhead();
-    if (this.#open) await this.#followHolders(this.#options.lookupMs);
-    if (!this.#open) return;
+    if (this.#intake.open) await this.#followHolders(this.#options.lookupMs);
+    if (!this.#intake.open) return;
     if (this.#flight.pieces > 0) this.#deps.counters.add('flights.takeovers');
-    await this.#fetchUpstream('elected');
+    await this.#intake.fromUpstream('elected');
   }
 
   /** Somebody says that the owner is gone. It may be he who is cut off: ask the owner once. */
@@ -310,14 +281,14 @@ export class Feeder {
     const [owner] = fleet.rank(digest, { host, unbiased: true, limit: 1 });
     if (!owner || owner.id === fleet.self.id || !peers) return;
     if (this.#failed.has(owner.id) || this.#unable.has(owner.id)) return;
-    const signal = this.#newPull();
+    const signal = this.#intake.begin();
     const asked = peers
       .want(owner, this.#wantOf(true), signal)
-      .catch((error: unknown) => this.#note(owner, 'unreachable', error));
+      .catch((error: unknown) => this.#intake.note(owner, 'unreachable', error));
     const { clock } = this.#deps;
     const answer = await withDeadline(clock, asked, this.#options.opinionMs, undefined);
-    if (answer?.kind === 'stream') await this.#consume(owner, answer.stream, undefined);
-    else this.#pull?.abort();
+    if (answer?.kind === 'stream') await this.#intake.consume(owner, answer.stream, undefined);
+    else this.#intake.pull?.abort();
   }
 
   /** What others have of it already need not come over the WAN a second time. */
@@ -327,15 +298,15 @@ export class Feeder {
     const claimed = swarm.ahead(0).length > 0;
     if (claimed) await sleep(this.#deps.clock, this.#options.gatherMs, this.#stop.signal);
     const leader = swarm.leader();
-    if (leader && this.#open) await this.#pullFrom(leader, {});
+    if (leader && this.#intake.open) await this.#intake.fromPeer(leader, {});
     for (;;) {
       const next = swarm
         .ahead(this.#flight.pieces)
-        .find((place) => !this.#exclude.has(place.member.id));
-      if (!next || !this.#open) return;
+        .find((place) => !this.#intake.exclude.has(place.member.id));
+      if (!next || !this.#intake.open) return;
       this.#deps.counters.add('named.by.cache');
-      await this.#pullFrom(next.member, next.whole ? {} : { to: next.have });
-      this.#exclude.add(next.member.id);
+      await this.#intake.fromPeer(next.member, next.whole ? {} : { to: next.have });
+      this.#intake.exclude.add(next.member.id);
     }
   }
 
@@ -350,245 +321,10 @@ export class Feeder {
         .find(({ address, port }) => address === holder.address && port === holder.port);
       const id = idOf(member ?? holder);
       // A record outlives its node for hours: one that did not answer a moment ago is not tried.
-      if (id === fleet.self.id || this.#exclude.has(id) || fleet.blamed(id)) continue;
+      if (id === fleet.self.id || this.#intake.exclude.has(id) || fleet.blamed(id)) continue;
       counters.add('named.by.dht');
-      await this.#pullFrom(member ?? holder, {});
-      if (!this.#open) return;
+      await this.#intake.fromPeer(member ?? holder, {});
+      if (!this.#intake.open) return;
     }
   }
-
-  async #fetchUpstream(role: 'elected' | 'unelected'): Promise<void> {
-    const { upstream, counters } = this.#deps;
-    const from = this.#flight.pieces * PIECE_BYTES;
-    const signal = this.#newPull();
-    let body: UpstreamResponse['body'] | undefined;
-    this.#takeFrom('upstream', 'upstream');
-    counters.add(`upstream.requests.${role}`);
-    try {
-      const response = await upstream.fetch({
-        url: this.#order.url,
-        from,
-        immutable: true,
-        signal,
-      });
-      if (response.status !== 200) throw refused(this.#order.url, response.status);
-      const { size, lastModified, contentType } = response;
-      body = response.body;
-      this.#flight.describe({
-        ...(size === undefined ? {} : { size }),
-        ...(lastModified === undefined ? {} : { lastModified }),
-        ...(contentType === undefined ? {} : { contentType }),
-      });
-      await this.#appendBody(response.body, from - response.from, role);
-      if (this.#flight.error?.code === 'CONTENT_MISMATCH') this.#wholeIsWrong(this.#flight.error);
-    } catch (error) {
-      void body?.[Symbol.asyncIterator]().return?.();
-      if (!signal.aborted) await this.#upstreamFailed(error);
-    } finally {
-      this.#source = 'none';
-    }
-  }
-
-  async #appendBody(body: AsyncIterable<Buffer>, skip: number, role: 'elected' | 'unelected') {
-    const { counters } = this.#deps;
-    const assembler = new PieceAssembler(this.#deps.pool, skip);
-    for await (const chunk of body) {
-      counters.add(`received.bytes.upstream.${role}`, chunk.length);
-      this.#deps.garbage.note(chunk.length);
-      for (const piece of assembler.push(chunk)) await this.#appendOwn(piece, role);
-      if (this.#flight.state !== 'running') return;
-    }
-    const rest = assembler.rest();
-    if (rest) await this.#appendOwn(rest, role);
-    await this.#flight.end();
-  }
-
-  async #appendOwn(piece: Buffer, role: 'elected' | 'unelected'): Promise<void> {
-    await this.#flight.append(this.#flight.pieces, piece);
-    if (role === 'elected') this.#deps.counters.add('unique.bytes', piece.length);
-  }
-
-  async #upstreamFailed(error: unknown): Promise<void> {
-    if (!this.#open) return;
-    this.#deps.counters.add('upstream.errors');
-    this.#tried.push(`upstream: ${reasonOf(error)}`);
-    if (error instanceof HerdError && error.code !== 'SOURCE_FAILED') this.#definitive = error;
-    if (error instanceof HerdError && error.code === 'CONTENT_MISMATCH') {
-      await this.#flight.fail(error);
-      this.#wholeIsWrong(error);
-    }
-  }
-
-  /** Every piece was what its source said, so upstream gave it so; nobody has the right bytes. */
-  #wholeIsWrong(error: HerdError): void {
-    this.#deps.swarms.forget(this.#order.digest);
-    this.#deps.fleet.blame('upstream', 'corrupt', `${this.#order.url}: ${error.message}`);
-  }
-
-  // ---- taking bytes from a peer ----
-
-  async #pullFrom(peer: PeerAddress, options: { to?: number; owner?: Member }): Promise<void> {
-    const { peers } = this.#deps;
-    if (!peers || this.#exclude.has(idOf(peer))) return;
-    const range = {
-      from: this.#flight.pieces,
-      ...(options.to === undefined ? {} : { to: options.to }),
-    };
-    try {
-      const stream = await peers.object(peer, this.#flight.key, range, this.#newPull());
-      if (stream) return void (await this.#consume(peer, stream, options.owner));
-      this.#tried.push(`${labelOf(peer)}: does not have it`);
-    } catch (error) {
-      if (this.#pull?.signal.aborted) return;
-      this.#note(peer, 'unreachable', error);
-    }
-    this.#exclude.add(idOf(peer));
-  }
-
-  /** Takes a stream to its end. A source that fails is excluded for this flight. */
-  async #consume(
-    peer: PeerAddress,
-    stream: PieceStream,
-    owner: Member | undefined,
-  ): Promise<Outcome> {
-    const { clock } = this.#deps;
-    this.#takeFrom('peer', labelOf(peer));
-    this.#rootHeardMs = clock.monotonicMs();
-    this.#pieceAtMs = this.#rootHeardMs;
-    const pull = this.#pull;
-    const report =
-      owner && (this.#flight.meta.size ?? 0) > REPORT_BYTES
-        ? clock.every(REPORT_EVERY_MS, () => void this.#report(owner, peer, pull))
-        : undefined;
-    try {
-      while (this.#open && (await this.#takeFrame(peer, stream)));
-      // It gave what it was asked for, or all it had: nothing more is to be had from it.
-      if (this.#open) this.#exclude.add(idOf(peer));
-    } catch (error) {
-      return pull?.signal.aborted ? 'ended' : this.#sourceFailed(peer, error);
-    } finally {
-      this.#source = 'none';
-      report?.cancel();
-      if (this.#flight.state === 'whole') stream.done();
-      else stream.cancel();
-    }
-    if (owner && this.#flight.state === 'whole') this.#reportWhole(owner, peer);
-    return 'ended';
-  }
-
-  async #takeFrame(peer: PeerAddress, stream: PieceStream): Promise<boolean> {
-    const frame = await stream.next();
-    if (frame === undefined) return false;
-    switch (frame.type) {
-      case 'meta':
-        this.#flight.describe(frame.meta);
-        return true;
-      case 'piece':
-        this.#rootHeardMs = this.#deps.clock.monotonicMs();
-        this.#pieceAtMs = this.#rootHeardMs;
-        this.#deps.counters.add('received.bytes.peer', frame.bytes.length);
-        await this.#flight.append(frame.index, frame.bytes, frame.hash);
-        return true;
-      case 'wait':
-        this.#rootHeardMs = this.#deps.clock.monotonicMs() - frame.ageMs;
-        if (frame.ageMs <= this.#options.stallMs) return true;
-        throw new HerdError('SOURCE_STALLED', `${labelOf(peer)} waits for somebody who is gone`);
-      case 'end':
-        await this.#flight.end();
-        return false;
-      case 'fail':
-        await this.#headFailed(HerdError.from(frame.error));
-        return false;
-    }
-  }
-
-  /** The peer is well, but whoever fetches for it got nothing, or something wrong. */
-  async #headFailed(error: HerdError): Promise<void> {
-    this.#tried.push(`${this.source}: ${error.message}`);
-    if (error.code === 'NOT_FOUND') this.#definitive = error;
-    else if (error.code === 'CONTENT_MISMATCH') await this.#flight.fail(error);
-    else if (error.code === 'SHUTTING_DOWN') throw new HerdError('SOURCE_FAILED', error.message);
-    else throw new HerdError('NO_SOURCE', error.message);
-  }
-
-  /** True when the peer itself is well. */
-  #sourceFailed(peer: PeerAddress, error: unknown): Outcome {
-    this.#exclude.add(idOf(peer));
-    const code = error instanceof HerdError ? error.code : 'INTERNAL';
-    if (code === 'CONTENT_MISMATCH') {
-      this.#deps.counters.add('pieces.bad');
-      this.#note(peer, 'corrupt', error);
-    } else if (code === 'SOURCE_STALLED') {
-      this.#silent.add(idOf(peer));
-      this.#note(peer, 'stalled', error);
-    } else if (code === 'SOURCE_FAILED') this.#note(peer, 'unreachable', error);
-    else return 'told';
-    return 'broken';
-  }
-
-  async #report(owner: Member, source: PeerAddress, pull: AbortController | undefined) {
-    const { peers, fleet } = this.#deps;
-    const progress = {
-      digest: this.#order.digest,
-      member: fleet.self.id,
-      have: this.#flight.pieces,
-      source: source.id ?? '',
-    };
-    const answer = await peers?.progress(owner, progress, this.#stop.signal).catch(() => undefined);
-    if (!answer?.move || !this.#open || this.#pull !== pull) return;
-    if (answer.move === 'slow') this.#noteSlow(source);
-    this.#exclude.add(idOf(source));
-    pull?.abort();
-  }
-
-  #noteSlow(source: PeerAddress): void {
-    const quietMs = Math.round(this.#deps.clock.monotonicMs() - this.#pieceAtMs);
-    if (quietMs > REPORT_EVERY_MS) {
-      this.#note(source, 'stalled', `${labelOf(source)} gave nothing for ${quietMs} ms`);
-    } else this.#note(source, 'slow', `${labelOf(source)} gives less than it has`);
-  }
-
-  #reportWhole(owner: Member, source: PeerAddress): void {
-    if ((this.#flight.meta.size ?? 0) > REPORT_BYTES) void this.#report(owner, source, undefined);
-  }
-
-  #note(peer: PeerAddress, fault: Fault, error: unknown): undefined {
-    if (this.#stop.signal.aborted || this.#pull?.signal.aborted) return undefined;
-    const reason = reasonOf(error);
-    this.#tried.push(`${labelOf(peer)}: ${reason}`);
-    const detail = `${reason} (${this.#flight.key.slice(0, 12)}…, piece ${this.#flight.pieces})`;
-    this.#deps.fleet.blame(idOf(peer), fault, detail);
-    this.#deps.log.warn({ peer: labelOf(peer), fault, object: this.#flight.key }, reason);
-    return undefined;
-  }
-
-  #takeFrom(kind: 'peer' | 'upstream', source: string): void {
-    this.#source = source;
-    this.sourceKind = kind;
-    this.#sourced.resolve();
-  }
-
-  /** A fresh signal for the next source; ends with the feeder. */
-  #newPull(): AbortSignal {
-    this.#pull = new AbortController();
-    if (this.#stop.signal.aborted) this.#pull.abort();
-    return this.#pull.signal;
-  }
-}
-
-/** An address found in the DHT may be that of nobody in the list. */
-function idOf(peer: PeerAddress): string {
-  return peer.id ?? `${peer.address}:${peer.port}`;
-}
-
-function labelOf(peer: PeerAddress): string {
-  return peer.name ?? `${peer.address}:${peer.port}`;
-}
-
-function refused(url: string, status: number): HerdError {
-  const message = `upstream answered ${status} for ${url}`;
-  if (status === 404 || status === 410) return new HerdError('NOT_FOUND', message, { status });
-  if (status === 401 || status === 403)
-    return new HerdError('UPSTREAM_DENIED', message, { status });
-  return new HerdError('UPSTREAM_ERROR', message);
 }
