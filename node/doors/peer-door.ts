@@ -8,9 +8,9 @@ import { letGo, type Owner, type Supply } from '../delivery/owner.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../limits.ts';
 import type { Log } from '../platform/log.ts';
-import type { Claim, NameQuery, Progress, Want } from '../transfer/peers.ts';
 import { PIECES_TYPE } from '../wire/frames.ts';
 import { createServer, type HttpReply, type HttpServer } from '../wire/http-server.ts';
+import { claimOf, nameQueryOf, progressOf, wantOf } from './peer-messages.ts';
 import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
 
 interface PeerDoorDeps extends WriterDeps {
@@ -40,7 +40,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     void reply.code(known.status).send(known.toJSON());
   });
   server.post('/v1/want', async (request, reply) => {
-    const want = checkWant(request.body);
+    const want = wantOf(request.body);
     const verdict = await owner.want(want);
     if (verdict.kind === 'elsewhere') return { elsewhere: verdict.source };
     if (verdict.kind === 'redirect') return { redirect: verdict.owner };
@@ -59,12 +59,11 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     if (!supply) throw new HerdError('NOT_FOUND', `no object ${key.slice(0, 64)} here`);
     await stream(deps, reply, supply, range);
   });
-  server.post('/v1/progress', async (request) => owner.progress(request.body as Progress));
-  server.post('/v1/claim', async (request) => owner.claim(request.body as Claim) ?? {});
+  server.post('/v1/progress', async (request) => owner.progress(progressOf(request.body)));
+  server.post('/v1/claim', async (request) => owner.claim(claimOf(request.body)) ?? {});
   server.post('/v1/name', async (request) => {
-    const { url, noCache, onlyKnown } = request.body as NameQuery;
-    if (onlyKnown === true) return await names.known(checkUrl(url));
-    return await names.answer(checkUrl(url), noCache === true);
+    const { url, noCache, onlyKnown } = nameQueryOf(request.body);
+    return await (onlyKnown ? names.known(url) : names.answer(url, noCache));
   });
   server.get('/v1/members', async () => deps.members());
   return server;
@@ -92,29 +91,6 @@ function wrap(error: unknown): HerdError {
     return new HerdError('BAD_REQUEST', reasonOf(error), { status });
   }
   return new HerdError('INTERNAL', reasonOf(error), { cause: error });
-}
-
-function checkWant(body: unknown): Want {
-  const want = body as Want;
-  const sound =
-    typeof want === 'object' &&
-    want !== null &&
-    isDigest(String(want.digest)) &&
-    typeof want.member?.id === 'string' &&
-    Number.isSafeInteger(want.have) &&
-    want.have >= 0 &&
-    (want.size === undefined || (Number.isSafeInteger(want.size) && want.size >= 0)) &&
-    Array.isArray(want.exclude) &&
-    Array.isArray(want.failed) &&
-    Array.isArray(want.unable);
-  if (!sound) throw new HerdError('BAD_REQUEST', 'not a want');
-  checkUrl(want.url);
-  return want;
-}
-
-function checkUrl(url: unknown): string {
-  if (typeof url === 'string' && /^https?:\/\/./.test(url) && URL.canParse(url)) return url;
-  throw new HerdError('BAD_REQUEST', 'not an http(s) URL');
 }
 
 function isKey(key: string): boolean {

@@ -1,0 +1,73 @@
+// What a peer says is taken apart field by field: nothing but the known fields comes through.
+import { describe, expect, test } from 'vitest';
+import { digestOf } from '../../node/content/digest.ts';
+import { claimOf, nameQueryOf, progressOf, wantOf } from '../../node/doors/peer-messages.ts';
+import { memberFixture } from '../fixtures/members.ts';
+
+const digest = digestOf('object');
+const url = 'http://archive.ubuntu.com/ubuntu/pool/a.deb';
+const member = memberFixture(1);
+const want = {
+  digest,
+  size: 5,
+  url,
+  have: 0,
+  member,
+  view: 1,
+  exclude: [],
+  failed: [],
+  unable: [],
+};
+const resolution = { status: 200, digest, size: 5, etag: '"1"', checkedAtMs: 7 };
+const claim = {
+  member,
+  objects: [{ digest, size: 5, have: 2 }],
+  names: [{ url, resolution, ageMs: 0.5 }],
+};
+const progress = { digest, member: member.id, have: 3, source: '' };
+const query = { url, noCache: false, view: 2, onlyKnown: true };
+
+const cases = [
+  ['a want', wantOf, want],
+  ['a want for the bytes themselves', wantOf, { ...want, direct: true, exclude: ['10.0.0.1:1'] }],
+  ['a progress', progressOf, progress],
+  ['a claim', claimOf, claim],
+  [
+    'a claim of a name that is gone',
+    claimOf,
+    {
+      ...claim,
+      names: [{ url, resolution: { status: 404, checkedAtMs: 7 }, ageMs: 1 }],
+    },
+  ],
+  ['a question for a name', nameQueryOf, query],
+] as const;
+
+describe('what a peer says', () => {
+  test.each(cases)('%s comes through as it is, without what nobody knows', (_, parse, message) => {
+    expect(parse(JSON.parse(JSON.stringify({ ...message, more: 1 })))).toEqual(message);
+  });
+
+  test.each([
+    [wantOf, undefined, 'not a want'],
+    [wantOf, [], 'not a want'],
+    [wantOf, { ...want, digest: '../../etc/passwd' }, 'not a SHA-256'],
+    [wantOf, { ...want, url: 'file:///etc/passwd' }, 'not an http(s) URL'],
+    [wantOf, { ...want, size: -1 }, 'size is not a whole number'],
+    [wantOf, { ...want, have: 0.5 }, 'have is not a whole number'],
+    [wantOf, { ...want, view: '1' }, 'view is not a whole number'],
+    [wantOf, { ...want, member: { ...member, address: 'here' } }, 'not a member'],
+    [wantOf, { ...want, failed: 'all' }, 'failed is not a list'],
+    [wantOf, { ...want, unable: [{}] }, 'unable is not a text'],
+    [progressOf, { ...progress, member: 'x'.repeat(2000) }, 'member is not a text'],
+    [claimOf, { ...claim, objects: [{ digest, have: null }] }, 'have is not a whole number'],
+    [claimOf, { ...claim, names: [{ url, resolution, ageMs: -1 }] }, 'ageMs of -1'],
+    [claimOf, { ...claim, names: [{ url, resolution: 200, ageMs: 1 }] }, 'not a resolution'],
+    [claimOf, { ...claim, names: Array(10_001) }, 'names is not a list'],
+    [nameQueryOf, { ...query, url: 'http://' }, 'not an http(s) URL'],
+  ])('%o refuses %o', (parse, message, reason) => {
+    expect(() => parse(message)).toThrow(
+      expect.objectContaining({ code: 'BAD_REQUEST', message: reason }),
+    );
+  });
+});
