@@ -66,6 +66,7 @@ export class Flight {
   #full = false;
   #stored: Promise<ObjectReader | undefined> | undefined;
   #state: FlightState = 'running';
+  #verified = false;
   #error: HerdError | undefined;
   #pieces = 0;
   #bytes = 0;
@@ -124,6 +125,11 @@ export class Flight {
 
   get error(): HerdError | undefined {
     return this.#error;
+  }
+
+  /** All bytes are here, and they are the right ones. */
+  get verified(): boolean {
+    return this.#verified;
   }
 
   /** Verified pieces, all from the start of the object. */
@@ -241,7 +247,7 @@ export class Flight {
 
   /** Pieces that may be given out. */
   available(checked: boolean): number {
-    if (!checked || this.#state === 'whole') return this.#pieces;
+    if (!checked || this.#verified) return this.#pieces;
     const last = this.meta.size === undefined ? this.#pieces : pieceCount(this.meta.size);
     return Math.min(this.#pieces, last - 1);
   }
@@ -374,6 +380,9 @@ export class Flight {
       return;
     }
     this.digest = digest;
+    // Those who wait for the end need not wait for the disk.
+    this.#verified = true;
+    this.#notify();
     await this.#commit(digest);
     this.#state = 'whole';
     this.#notify();

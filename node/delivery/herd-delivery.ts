@@ -312,7 +312,7 @@ export class HerdDelivery implements Delivery {
         release();
         at += part.length;
       }
-      if (start === 0 && flight.state === 'whole' && flight.digest !== undefined) {
+      if (start === 0 && flight.verified && flight.digest !== undefined) {
         this.#deps.flights.healed(flight.digest);
       }
     } finally {

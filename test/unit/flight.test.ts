@@ -82,6 +82,38 @@ afterEach(() => {
 });
 
 describe('a flight with a store', () => {
+  test('the last piece waits for the digest, not for the store', async () => {
+    const body = bytesOf(2 * PIECE_BYTES + 5);
+    const store = new MemoryStore();
+    const stored = Promise.withResolvers<void>();
+    const open = store.partial.bind(store);
+    store.partial = async (key, size) => {
+      const partial = await open(key, size);
+      const commit = partial.commit.bind(partial);
+      partial.commit = async (...object) => {
+        await stored.promise;
+        await commit(...object);
+      };
+      return partial;
+    };
+    const flight = await flightOf(body, { store });
+    const fed = feed(flight, body);
+    const reader = flight.read(0, true);
+    const got: Buffer[] = [];
+    while (Buffer.concat(got).length < body.length) {
+      while (reader.status === 'waiting') {
+        expect(await soon(flight.changed())).not.toBe(hangs);
+      }
+      got.push((await reader.next()).bytes);
+    }
+    expect(Buffer.concat(got).equals(body)).toBe(true);
+    expect([reader.status, store.objects]).toEqual(['waiting', 0]);
+    stored.resolve();
+    await fed;
+    expect([reader.status, store.objects]).toEqual(['end', 1]);
+    reader.close();
+  });
+
   test('readers at different places all get the bytes, and the object is stored', async () => {
     const body = bytesOf(9.5 * PIECE_BYTES);
     const store = new MemoryStore();
