@@ -7,6 +7,7 @@ import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { ObjectReader, PartialObject, Store } from '../store/store.ts';
 import type { StreamMeta } from '../wire/frames.ts';
+import { FlightReader } from './flight-reader.ts';
 
 /** Pieces kept in memory behind the newest one, so that readers who keep up need no disk. */
 const RING_PIECES = 4;
@@ -468,49 +469,5 @@ export class Flight {
     const { resolve } = this.#change;
     this.#change = Promise.withResolvers();
     resolve();
-  }
-}
-
-/** A place in a flight, moving towards its end. */
-export class FlightReader {
-  /** The next piece that it will give. */
-  index: number;
-  readonly #flight: Flight;
-  readonly #checked: boolean;
-  readonly #tell: { readonly moved: () => void; readonly closed: () => void };
-  #closed = false;
-  /** It stood still while others waited: its next pieces may be gone. */
-  leftBehind = false;
-
-  constructor(
-    flight: Flight,
-    index: number,
-    checked: boolean,
-    tell: { readonly moved: () => void; readonly closed: () => void },
-  ) {
-    this.#flight = flight;
-    this.index = index;
-    this.#checked = checked;
-    this.#tell = tell;
-  }
-
-  /** 'piece': `next` gives one at once; 'end': there are no more; 'failed': see the flight. */
-  get status(): 'piece' | 'waiting' | 'end' | 'failed' {
-    if (this.index < this.#flight.available(this.#checked)) return 'piece';
-    if (this.#flight.state === 'failed') return 'failed';
-    return this.#flight.state === 'whole' ? 'end' : 'waiting';
-  }
-
-  async next(): Promise<Piece> {
-    const piece = await this.#flight.piece(this.index);
-    this.index++;
-    this.#tell.moved();
-    return piece;
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#tell.closed();
   }
 }

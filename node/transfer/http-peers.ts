@@ -1,13 +1,14 @@
 // Peers over HTTP/1.1 and TLS-PSK, with undici.
 import type { Member } from '../../tracker/protocol.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
-import { HerdError, reasonOf } from '../errors.ts';
-import { PIECE_BYTES, PROTOCOL_VERSION } from '../limits.ts';
+import { HerdError } from '../errors.ts';
+import { PROTOCOL_VERSION } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
-import { type Frame, FrameDecoder, PIECES_TYPE } from '../wire/frames.ts';
+import { PIECES_TYPE } from '../wire/frames.ts';
 import { type Dispatcher, Pool } from '../wire/http-client.ts';
 import type { pskClientOptions } from '../wire/tls-psk.ts';
+import { failure, HttpPieceStream } from './http-piece-stream.ts';
 import type {
   Claim,
   NameAnswer,
@@ -282,139 +283,6 @@ function answerOf(status: number, value: unknown, peer: string): Answer {
   if (status < 300) return { kind: 'json', value };
   const { message } = (value ?? {}) as { message?: unknown };
   throw new HerdError('SOURCE_FAILED', `${peer} answered ${status}: ${String(message ?? '')}`);
-}
-
-/** What may follow the last piece: an END frame. A peer that sends more is cut off. */
-const REST_BYTES_MAX = 1024;
-/** Bytes waiting to be taken, beyond which the connection is paused. */
-const QUEUE_BYTES_MAX = 4 * PIECE_BYTES;
-
-class HttpPieceStream implements PieceStream {
-  readonly #peer: string;
-  readonly #controller: Dispatcher.DispatchController;
-  readonly #settle: () => void;
-  readonly #decoder: FrameDecoder;
-  readonly #queue: Frame[] = [];
-  #queued = 0;
-  #waiting: PromiseWithResolvers<Frame | undefined> | undefined;
-  #ended = false;
-  #error: HerdError | undefined;
-  #onClose: (() => void) | undefined;
-  /** Bytes that came after all that was wanted. */
-  #rest: number | undefined;
-
-  constructor(
-    pool: PiecePool,
-    peer: string,
-    controller: Dispatcher.DispatchController,
-    settle: () => void,
-  ) {
-    this.#peer = peer;
-    this.#controller = controller;
-    this.#settle = settle;
-    this.#decoder = new FrameDecoder(pool, (frame) => this.#take(frame));
-  }
-
-  onClose(fn: () => void): void {
-    if (this.#ended || this.#error) fn();
-    else this.#onClose = fn;
-  }
-
-  push(chunk: Buffer): void {
-    if (this.#rest !== undefined) {
-      this.#rest += chunk.length;
-      if (this.#rest > REST_BYTES_MAX) this.cancel();
-      return;
-    }
-    try {
-      this.#decoder.push(chunk);
-    } catch (error) {
-      this.#controller.abort(failure(this.#peer, error));
-    }
-    if (this.#queued > QUEUE_BYTES_MAX) this.#controller.pause();
-  }
-
-  finish(): void {
-    if (this.#rest === undefined && !this.#decoder.atBoundary) {
-      this.fail(failure(this.#peer, 'the stream was cut'));
-      return;
-    }
-    this.#ended = true;
-    this.#wake()?.resolve(undefined);
-    this.#close();
-  }
-
-  fail(error: HerdError): void {
-    this.#error ??= error;
-    this.#wake()?.reject(this.#error);
-    this.#close();
-  }
-
-  async next(): Promise<Frame | undefined> {
-    const frame = this.#queue.shift();
-    if (frame) {
-      this.#queued -= weight(frame);
-      if (this.#controller.paused && this.#queued <= QUEUE_BYTES_MAX / 2) this.#controller.resume();
-      return frame;
-    }
-    if (this.#error) throw this.#error;
-    if (this.#ended) return undefined;
-    this.#waiting = Promise.withResolvers();
-    return await this.#waiting.promise;
-  }
-
-  cancel(): void {
-    if (this.#ended || this.#error) return;
-    const error = failure(this.#peer, 'no longer wanted');
-    this.#error = error;
-    this.#controller.abort(error);
-    this.fail(error);
-  }
-
-  done(): void {
-    if (this.#ended || this.#error) return;
-    this.#rest = 0;
-    this.#queue.length = 0;
-    this.#queued = 0;
-    if (this.#controller.paused) this.#controller.resume();
-  }
-
-  #take(frame: Frame): void {
-    const waiting = this.#wake();
-    if (waiting) {
-      waiting.resolve(frame);
-      return;
-    }
-    this.#queue.push(frame);
-    this.#queued += weight(frame);
-  }
-
-  #wake(): PromiseWithResolvers<Frame | undefined> | undefined {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    return waiting;
-  }
-
-  #close(): void {
-    this.#settle();
-    this.#onClose?.();
-    this.#onClose = undefined;
-  }
-}
-
-function weight(frame: Frame): number {
-  return frame.type === 'piece' ? frame.bytes.length : 0;
-}
-
-function failure(peer: string, error: unknown): HerdError {
-  if (error instanceof HerdError && error.code.startsWith('SOURCE_')) return error;
-  const code = isTimeout(error) ? 'SOURCE_STALLED' : 'SOURCE_FAILED';
-  return new HerdError(code, `${peer}: ${reasonOf(error)}`, { cause: error });
-}
-
-function isTimeout(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code !== undefined && /^UND_ERR_(BODY|HEADERS|CONNECT)_TIMEOUT$/.test(code);
 }
 
 function isReset(error: unknown): boolean {
