@@ -108,12 +108,12 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
   const platform = { clock, random, log };
   const base = await openBase(platform, config, decorate, started);
   const net = await openNetwork(platform, config, decorate, started, base);
-  const { store, counters, garbage } = base;
+  const { store, counters, garbage, pool } = base;
   const { fleet } = net;
   const { flights, names, owner, delivery } = openDelivery(platform, config, started, base, net);
   const { key } = net;
   const { outgoing } = decorate;
-  const peerParts = { fleet, owner, names, counters, garbage, outgoing };
+  const peerParts = { fleet, owner, names, counters, garbage, pool, outgoing };
   if (key) await openPeerDoor(platform, config, started, { ...peerParts, key });
   const report = () =>
     buildReport(
@@ -247,7 +247,6 @@ async function openNetwork(
   const plainPeers = started.add(
     new HttpPeers({
       ...platform,
-      garbage: base.garbage,
       pool: base.pool,
       tls: pskClientOptions(key.tls),
     }),
@@ -313,16 +312,17 @@ async function openPeerDoor(
     readonly names: Names;
     readonly counters: Counters;
     readonly garbage: Garbage;
+    readonly pool: PiecePool;
     readonly outgoing: Outgoing | undefined;
   },
 ): Promise<void> {
-  const { key, fleet, owner, names, counters, garbage, outgoing } = parts;
+  const { key, fleet, owner, names, counters, garbage, pool, outgoing } = parts;
   const members = () =>
     fleet
       .members()
       .filter(({ id, address }) => address && fleet.blamed(id)?.fault !== 'unreachable');
   const door = createPeerDoor(
-    { owner, names, members, counters, garbage, clock, log, outgoing },
+    { owner, names, members, counters, garbage, pool, clock, log, outgoing },
     { tls: pskServerOptions(key.tls) },
   );
   started.add({ close: async () => void (await door.close()) });

@@ -2,8 +2,11 @@
 // its whole length behind as garbage outside V8's heap, which V8 pays for with marking all of it.
 import { PIECE_BYTES } from '../limits.ts';
 
-/** A piece arrives behind its SHA-256 (wire/frames.ts). */
-export const SLOT_BYTES = 32 + PIECE_BYTES;
+/** Room before a piece for its SHA-256 and what else goes before it (wire/frame-writer.ts). */
+export const SLOT_HEAD = 64;
+/** And behind it: the end of a chunk. */
+export const SLOT_TAIL = 2;
+const SLOT_BYTES = SLOT_HEAD + PIECE_BYTES + SLOT_TAIL;
 const FREE_MAX = 48;
 
 export class PiecePool {
@@ -11,11 +14,22 @@ export class PiecePool {
   /** Weak: what is never given back is garbage like any other memory, and no harm is done. */
   readonly #out = new WeakSet<ArrayBufferLike>();
 
-  /** SLOT_BYTES bytes of any content. */
-  take(): Buffer<ArrayBuffer> {
-    const slot = this.#free.pop() ?? new ArrayBuffer(SLOT_BYTES);
+  /**
+   * `length` bytes of any content, with room before and behind them. Only those of a whole piece
+   * come from memory that was used before.
+   */
+  take(length = PIECE_BYTES): Buffer<ArrayBuffer> {
+    const whole = length === PIECE_BYTES ? this.#free.pop() : undefined;
+    const slot = whole ?? new ArrayBuffer(SLOT_HEAD + length + SLOT_TAIL);
     this.#out.add(slot);
-    return Buffer.from(slot);
+    return Buffer.from(slot, SLOT_HEAD, length);
+  }
+
+  /** Whether there is room before and behind `piece`, which nobody else uses. */
+  owns(piece: Buffer): boolean {
+    const { buffer, byteOffset, length } = piece;
+    const room = byteOffset === SLOT_HEAD && byteOffset + length + SLOT_TAIL <= buffer.byteLength;
+    return room && this.#out.has(buffer);
   }
 
   /**
@@ -24,6 +38,6 @@ export class PiecePool {
    */
   give(view: Buffer): void {
     if (!this.#out.delete(view.buffer) || this.#free.length >= FREE_MAX) return;
-    this.#free.push(view.buffer as ArrayBuffer);
+    if (view.buffer.byteLength === SLOT_BYTES) this.#free.push(view.buffer as ArrayBuffer);
   }
 }

@@ -40,6 +40,6 @@ export class PieceAssembler {
   }
 
   #fresh(): Buffer {
-    return this.#pool.take().subarray(0, PIECE_BYTES);
+    return this.#pool.take();
   }
 }

@@ -3,17 +3,20 @@ import type { ServerResponse } from 'node:http';
 import type { TlsOptions } from 'node:tls';
 import type { Member } from '../../tracker/protocol.ts';
 import { isDigest } from '../content/digest.ts';
+import type { PiecePool } from '../content/piece-pool.ts';
 import type { Names } from '../delivery/names.ts';
 import { letGo, type Owner, type Supply } from '../delivery/owner.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../limits.ts';
 import type { Log } from '../platform/log.ts';
+import { frameSink } from '../wire/frame-writer.ts';
 import { PIECES_TYPE } from '../wire/frames.ts';
 import { createServer, type HttpReply, type HttpServer } from '../wire/http-server.ts';
 import { claimOf, nameQueryOf, progressOf, wantOf } from './peer-messages.ts';
 import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
 
 interface PeerDoorDeps extends WriterDeps {
+  readonly pool: PiecePool;
   readonly owner: Owner;
   readonly names: Names;
   /** All members that this node knows, for peers without a tracker. */
@@ -79,7 +82,7 @@ async function stream(
   const response = reply.raw as ServerResponse;
   response.writeHead(200, { 'content-type': PIECES_TYPE });
   try {
-    return await writePieces(deps, response, supply, range);
+    return await writePieces(deps, await frameSink(response, deps.pool), supply, range);
   } finally {
     letGo(supply);
   }

@@ -1,5 +1,4 @@
 // Writes an object to a peer as a piece stream, whole or as it comes in.
-import type { ServerResponse } from 'node:http';
 import type { Feeder } from '../delivery/feeder.ts';
 import type { Flight } from '../delivery/flight.ts';
 import type { Supply } from '../delivery/owner.ts';
@@ -9,6 +8,7 @@ import type { Clock, Timer } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader } from '../store/store.ts';
+import type { FrameSink } from '../wire/frame-writer.ts';
 import { encode } from '../wire/frames.ts';
 
 /** How often a peer hears from us while there is nothing to send. */
@@ -22,7 +22,7 @@ export interface WriterDeps {
   readonly outgoing?: Outgoing | undefined;
 }
 
-export type Outgoing = (index: number, bytes: Buffer, response: ServerResponse) => Promise<Buffer>;
+export type Outgoing = (index: number, bytes: Buffer, sink: FrameSink) => Promise<Buffer>;
 
 export interface PieceRange {
   readonly from: number;
@@ -36,27 +36,26 @@ export interface PieceRange {
 /** Resolves to true when all of the range was written, false when the peer went away. */
 export async function writePieces(
   deps: WriterDeps,
-  response: ServerResponse,
+  out: FrameSink,
   supply: Supply,
   range: PieceRange,
 ): Promise<boolean> {
-  const out = new FrameWriter(deps, response);
   try {
     if (supply.kind === 'stored') await writeStored(deps, out, supply.object, range);
     else await writeFlight(deps, out, supply.boarding.flight, supply.boarding.feeder, range);
   } catch (error) {
     const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
     if (!out.gone) await out.write(encode.fail(known.toJSON()));
-    response.end();
+    out.end();
     return false;
   }
-  response.end();
+  out.end();
   return !out.gone;
 }
 
 async function writeStored(
   deps: WriterDeps,
-  out: FrameWriter,
+  out: FrameSink,
   object: ObjectReader,
   range: PieceRange,
 ) {
@@ -68,14 +67,15 @@ async function writeStored(
     const offset = index * PIECE_BYTES;
     const bytes = await object.read(offset, Math.min(PIECE_BYTES, size - offset));
     deps.garbage.note(bytes.length);
-    await out.piece(index, pieceHashes.subarray(index * 32, index * 32 + 32), bytes);
+    const hash = pieceHashes.subarray(index * 32, index * 32 + 32);
+    await writePiece(deps, out, { index, hash, bytes });
   }
   if (to === total) await out.write(encode.end(total));
 }
 
 async function writeFlight(
   deps: WriterDeps,
-  out: FrameWriter,
+  out: FrameSink,
   flight: Flight,
   feeder: Feeder | undefined,
   range: PieceRange,
@@ -85,12 +85,12 @@ async function writeFlight(
   try {
     await out.write(encode.meta(flight.meta));
     // One timer for the whole stream: news of the flight that are none for this peer do not count.
-    let sent = 0;
+    let silent = false;
     tick = deps.clock.every(WAIT_EVERY_MS, () => {
-      if (out.frames === sent && reader.status === 'waiting') {
+      if (silent && reader.status === 'waiting') {
         void out.write(encode.wait(feeder?.rootAgeMs ?? 0));
       }
-      sent = out.frames;
+      silent = true;
     });
     for (let described = flight.meta; !out.gone; ) {
       if (reader.index >= (range.to ?? Infinity)) return;
@@ -99,8 +99,8 @@ async function writeFlight(
         await out.write(encode.meta(described));
       }
       if (reader.status === 'piece') {
-        const { index, hash, bytes, release } = await reader.next();
-        await out.piece(index, hash, bytes, release);
+        silent = false;
+        await writePiece(deps, out, await reader.next());
       } else if (reader.status === 'end') {
         await out.write(encode.end(flight.pieces));
         return;
@@ -118,54 +118,17 @@ async function writeFlight(
   }
 }
 
-class FrameWriter {
-  readonly #deps: WriterDeps;
-  readonly #response: ServerResponse;
-  /** Resolves when the peer has gone away. */
-  readonly left: Promise<void>;
-  gone = false;
-  /** Written so far. */
-  frames = 0;
+interface OutgoingPiece {
+  readonly index: number;
+  readonly hash: Buffer;
+  readonly bytes: Buffer;
+  readonly release?: () => void;
+}
 
-  constructor(deps: WriterDeps, response: ServerResponse) {
-    this.#deps = deps;
-    this.#response = response;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.left = promise;
-    const gone = () => {
-      this.gone = true;
-      resolve();
-    };
-    response.once('close', gone);
-    // It may have left while its answer was being found.
-    if (response.destroyed) gone();
-  }
-
-  /** `sent` is called when the socket is done with the bytes; never when it broke before. */
-  async piece(index: number, hash: Uint8Array, piece: Buffer, sent?: () => void): Promise<void> {
-    const { outgoing } = this.#deps;
-    const bytes = outgoing ? await outgoing(index, piece, this.#response) : piece;
-    if (this.gone) return;
-    this.frames++;
-    this.#response.cork();
-    this.#response.write(encode.pieceHead(index, hash, bytes.length));
-    const flowing = this.#response.write(bytes, (error) => error ?? sent?.());
-    this.#response.uncork();
-    this.#deps.counters.add('sent.bytes.peer', bytes.length);
-    if (!flowing) await this.#drained();
-  }
-
-  async write(frame: Buffer): Promise<void> {
-    if (this.gone) return;
-    this.frames++;
-    if (!this.#response.write(frame)) await this.#drained();
-  }
-
-  async #drained(): Promise<void> {
-    if (this.gone) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#response.once('drain', resolve);
-    await Promise.race([promise, this.left]);
-    this.#response.off('drain', resolve);
-  }
+async function writePiece(deps: WriterDeps, out: FrameSink, piece: OutgoingPiece): Promise<void> {
+  const { index, hash, release } = piece;
+  const bytes = deps.outgoing ? await deps.outgoing(index, piece.bytes, out) : piece.bytes;
+  if (out.gone) return;
+  deps.counters.add('sent.bytes.peer', bytes.length);
+  await out.piece(index, hash, bytes, release);
 }

@@ -1,12 +1,11 @@
-// Peers over HTTP/1.1 and TLS-PSK, with undici.
+// Peers over HTTP/1.1 and TLS-PSK.
 import type { Member } from '../../tracker/protocol.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError } from '../errors.ts';
-import { PROTOCOL_VERSION } from '../limits.ts';
+import { KiB, PROTOCOL_VERSION } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
-import type { Garbage } from '../platform/garbage.ts';
 import { PIECES_TYPE } from '../wire/frames.ts';
-import { type Dispatcher, Pool } from '../wire/http-client.ts';
+import { type Exchange, PeerClient, type PeerRequest } from '../wire/peer-client.ts';
 import type { pskClientOptions } from '../wire/tls-psk.ts';
 import { failure, HttpPieceStream } from './http-piece-stream.ts';
 import type {
@@ -24,7 +23,6 @@ import type {
 import { type QuietGuard, QuietWatch } from './quiet-watch.ts';
 
 interface HttpPeersDeps {
-  readonly garbage: Garbage;
   readonly pool: PiecePool;
   readonly clock: Clock;
   readonly tls: ReturnType<typeof pskClientOptions>;
@@ -48,12 +46,14 @@ const defaults: HttpPeersOptions = {
   silenceTicks: 3,
 };
 
-/** A peer's pool without any use for this long is closed. */
-const POOL_IDLE_MS = 30_000;
+/** Connections to a peer that is not asked for this long are closed. */
+const IDLE_MS = 30_000;
 const CONNECTIONS_PER_PEER = 32;
+/** Not below the largest TLS record (RFC 8446, 5.1). */
+const READ_BYTES = 16 * KiB;
 
-interface PeerPool {
-  readonly pool: Pool;
+interface Peer {
+  readonly client: PeerClient;
   users: number;
   idle: Timer | undefined;
 }
@@ -61,7 +61,8 @@ interface PeerPool {
 export class HttpPeers implements Peers {
   readonly #deps: HttpPeersDeps;
   readonly #options: HttpPeersOptions;
-  readonly #pools = new Map<string, PeerPool>();
+  readonly #peers = new Map<string, Peer>();
+  readonly #buffer = Buffer.alloc(READ_BYTES);
   readonly #watch: QuietWatch;
 
   constructor(deps: HttpPeersDeps, options: Partial<HttpPeersOptions> = {}) {
@@ -110,10 +111,11 @@ export class HttpPeers implements Peers {
   }
 
   async close(): Promise<void> {
-    const pools = [...this.#pools.values()];
-    this.#pools.clear();
-    for (const { idle } of pools) idle?.cancel();
-    await Promise.allSettled(pools.map(({ pool }) => pool.destroy()));
+    for (const { client, idle } of this.#peers.values()) {
+      idle?.cancel();
+      client.close();
+    }
+    this.#peers.clear();
   }
 
   async #json(
@@ -140,23 +142,21 @@ export class HttpPeers implements Peers {
     signal: AbortSignal,
   ): Promise<Answer> {
     const entry = this.#acquire(peer);
-    const options: Dispatcher.DispatchOptions = {
+    const request: PeerRequest = {
       method,
       path,
       headers: { 'debherd-protocol': String(PROTOCOL_VERSION), 'content-type': 'application/json' },
-      body: body === undefined ? null : JSON.stringify(body),
-      // Silence is watched for by ticks: see quiet-watch.ts.
-      headersTimeout: 0,
-      bodyTimeout: 0,
+      body: body === undefined ? undefined : JSON.stringify(body),
     };
-    const { pool: pieces, garbage } = this.#deps;
-    const terms = { watch: this.#watch, pieces, garbage, ...this.#options };
-    const attempt = () => exchange(entry.pool, options, nameOf(peer), signal, terms);
+    const terms = { watch: this.#watch, pieces: this.#deps.pool, ...this.#options };
+    const attempt = (fresh: boolean) => {
+      return exchange(entry.client, request, fresh, nameOf(peer), signal, terms);
+    };
     try {
-      // A pooled connection that the peer closed a moment ago: at once on a fresh one.
-      const answer = await attempt().catch((error) => {
+      // A kept connection that the peer closed a moment ago: at once on a fresh one.
+      const answer = await attempt(false).catch((error) => {
         if (!isReset(error) || signal.aborted) throw error;
-        return attempt();
+        return attempt(true);
       });
       if (answer.kind === 'json') this.#release(peer, entry);
       else answer.stream.onClose(() => this.#release(peer, entry));
@@ -167,18 +167,23 @@ export class HttpPeers implements Peers {
     }
   }
 
-  #acquire(peer: PeerAddress): PeerPool {
-    const key = originOf(peer);
-    let entry = this.#pools.get(key);
+  #acquire(peer: PeerAddress): Peer {
+    const key = keyOf(peer);
+    let entry = this.#peers.get(key);
     if (!entry) {
-      const pool = new Pool(key, {
-        connections: CONNECTIONS_PER_PEER,
-        pipelining: 1,
-        keepAliveTimeout: POOL_IDLE_MS,
-        connect: { ...this.#deps.tls, timeout: this.#options.connectTimeoutMs },
-      });
-      entry = { pool, users: 0, idle: undefined };
-      this.#pools.set(key, entry);
+      const { tls } = this.#deps;
+      const { connectTimeoutMs } = this.#options;
+      const { address, port } = peer;
+      const options = {
+        address,
+        port,
+        tls,
+        connectTimeoutMs,
+        connectionsMax: CONNECTIONS_PER_PEER,
+      };
+      const client = new PeerClient(this.#deps, options, this.#buffer);
+      entry = { client, users: 0, idle: undefined };
+      this.#peers.set(key, entry);
     }
     entry.users++;
     entry.idle?.cancel();
@@ -186,20 +191,19 @@ export class HttpPeers implements Peers {
     return entry;
   }
 
-  #release(peer: PeerAddress, entry: PeerPool): void {
+  #release(peer: PeerAddress, entry: Peer): void {
     entry.users--;
-    const key = originOf(peer);
-    if (entry.users > 0 || this.#pools.get(key) !== entry) return;
-    entry.idle = this.#deps.clock.after(POOL_IDLE_MS, () => {
-      this.#pools.delete(key);
-      void entry.pool.destroy();
+    const key = keyOf(peer);
+    if (entry.users > 0 || this.#peers.get(key) !== entry) return;
+    entry.idle = this.#deps.clock.after(IDLE_MS, () => {
+      this.#peers.delete(key);
+      entry.client.close();
     });
   }
 }
 
 interface Terms {
   readonly pieces: PiecePool;
-  readonly garbage: Garbage;
   readonly watch: QuietWatch;
   readonly answerTicks: number;
   readonly silenceTicks: number;
@@ -211,70 +215,66 @@ type Answer =
 
 /** One request; resolves with the whole JSON answer, or as soon as a piece stream begins. */
 function exchange(
-  pool: Pool,
-  options: Dispatcher.DispatchOptions,
+  client: PeerClient,
+  request: PeerRequest,
+  fresh: boolean,
   peer: string,
   signal: AbortSignal,
   terms: Terms,
 ): Promise<Answer> {
+  if (signal.aborted) return Promise.reject(new HerdError('SOURCE_FAILED', 'no longer wanted'));
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   let stream: HttpPieceStream | undefined;
   let status = 0;
   const chunks: Buffer[] = [];
-  let stop = (_reason: Error): void => {};
-  const onAbort = () => {
-    const reason = new HerdError('SOURCE_FAILED', 'no longer wanted');
-    stop(reason);
-    // While it still waits for a connection there is nothing to stop.
-    reject(reason);
-  };
   let quiet: QuietGuard | undefined;
+  const onAbort = () => running.abort(new HerdError('SOURCE_FAILED', 'no longer wanted'));
   const settle = () => {
     quiet?.end();
     signal.removeEventListener('abort', onAbort);
   };
-  if (signal.aborted) return Promise.reject(new HerdError('SOURCE_FAILED', 'no longer wanted'));
   signal.addEventListener('abort', onAbort, { once: true });
-  pool.dispatch(options, {
-    onRequestStart(controller) {
-      stop = (reason) => controller.abort(reason);
-      quiet = terms.watch.guard(terms.answerTicks, () => {
-        // While we ourselves do not read, the peer cannot be heard.
-        if (controller.paused) return 'excused';
-        controller.abort(new HerdError('SOURCE_STALLED', `${peer} is silent`));
-        return 'over';
-      });
-      if (signal.aborted) onAbort();
+  const running: Exchange = client.request(
+    request,
+    {
+      started() {
+        quiet = terms.watch.guard(terms.answerTicks, () => {
+          // While we ourselves do not read, the peer cannot be heard.
+          if (running.paused) return 'excused';
+          running.abort(new HerdError('SOURCE_STALLED', `${peer} is silent`));
+          return 'over';
+        });
+      },
+      head(code, headers) {
+        status = code;
+        quiet?.allow(terms.silenceTicks);
+        if (headers.get('content-type') !== PIECES_TYPE) return;
+        stream = new HttpPieceStream(terms.pieces, peer, running, settle);
+        resolve({ kind: 'stream', stream });
+      },
+      data(bytes) {
+        quiet?.beat();
+        if (stream) stream.push(bytes);
+        else chunks.push(Buffer.from(bytes));
+      },
+      end() {
+        settle();
+        if (stream) return stream.finish();
+        try {
+          const text = Buffer.concat(chunks).toString();
+          resolve(answerOf(status, text === '' ? undefined : JSON.parse(text), peer));
+        } catch (error) {
+          reject(failure(peer, error));
+        }
+      },
+      failed(error) {
+        settle();
+        if (stream) stream.fail(failure(peer, error));
+        else reject(failure(peer, error));
+      },
     },
-    onResponseStart(controller, statusCode, headers) {
-      status = statusCode;
-      quiet?.allow(terms.silenceTicks);
-      if (headers['content-type'] !== PIECES_TYPE) return;
-      stream = new HttpPieceStream(terms.pieces, peer, controller, settle);
-      resolve({ kind: 'stream', stream });
-    },
-    onResponseData(_controller, chunk) {
-      quiet?.beat();
-      terms.garbage.note(chunk.length);
-      if (stream) stream.push(chunk);
-      else chunks.push(chunk);
-    },
-    onResponseEnd() {
-      settle();
-      if (stream) return stream.finish();
-      try {
-        const text = Buffer.concat(chunks).toString();
-        resolve(answerOf(status, text === '' ? undefined : JSON.parse(text), peer));
-      } catch (error) {
-        reject(failure(peer, error));
-      }
-    },
-    onResponseError(_controller, error) {
-      settle();
-      if (stream) stream.fail(failure(peer, error));
-      else reject(failure(peer, error));
-    },
-  });
+    fresh,
+  );
   return promise;
 }
 
@@ -288,14 +288,13 @@ function answerOf(status: number, value: unknown, peer: string): Answer {
 function isReset(error: unknown): boolean {
   const cause = error instanceof HerdError ? error.cause : error;
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET';
+  return code === 'ECONNRESET' || code === 'EPIPE';
 }
 
 function nameOf(peer: PeerAddress): string {
   return peer.name ?? `${peer.address}:${peer.port}`;
 }
 
-function originOf(peer: PeerAddress): string {
-  const host = peer.address.includes(':') ? `[${peer.address}]` : peer.address;
-  return `https://${host}:${peer.port}`;
+function keyOf(peer: PeerAddress): string {
+  return `${peer.address} ${peer.port}`;
 }

@@ -1,9 +1,9 @@
-// A piece stream in the body of an answer of undici: frames as they come, at the reader's pace.
+// A piece stream in the body of a peer's answer: frames as they come, at the reader's pace.
 import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
 import { type Frame, FrameDecoder } from '../wire/frames.ts';
-import type { Dispatcher } from '../wire/http-client.ts';
+import type { Exchange } from '../wire/peer-client.ts';
 import type { PieceStream } from './peers.ts';
 
 /** What may follow the last piece: an END frame. A peer that sends more is cut off. */
@@ -13,7 +13,7 @@ const QUEUE_BYTES_MAX = 4 * PIECE_BYTES;
 
 export class HttpPieceStream implements PieceStream {
   readonly #peer: string;
-  readonly #controller: Dispatcher.DispatchController;
+  readonly #exchange: Exchange;
   readonly #settle: () => void;
   readonly #decoder: FrameDecoder;
   readonly #queue: Frame[] = [];
@@ -25,14 +25,9 @@ export class HttpPieceStream implements PieceStream {
   /** Bytes that came after all that was wanted. */
   #rest: number | undefined;
 
-  constructor(
-    pool: PiecePool,
-    peer: string,
-    controller: Dispatcher.DispatchController,
-    settle: () => void,
-  ) {
+  constructor(pool: PiecePool, peer: string, exchange: Exchange, settle: () => void) {
     this.#peer = peer;
-    this.#controller = controller;
+    this.#exchange = exchange;
     this.#settle = settle;
     this.#decoder = new FrameDecoder(pool, (frame) => this.#take(frame));
   }
@@ -51,9 +46,9 @@ export class HttpPieceStream implements PieceStream {
     try {
       this.#decoder.push(chunk);
     } catch (error) {
-      this.#controller.abort(failure(this.#peer, error));
+      this.#exchange.abort(failure(this.#peer, error));
     }
-    if (this.#queued > QUEUE_BYTES_MAX) this.#controller.pause();
+    if (this.#queued > QUEUE_BYTES_MAX) this.#exchange.pause();
   }
 
   finish(): void {
@@ -76,7 +71,7 @@ export class HttpPieceStream implements PieceStream {
     const frame = this.#queue.shift();
     if (frame) {
       this.#queued -= weight(frame);
-      if (this.#controller.paused && this.#queued <= QUEUE_BYTES_MAX / 2) this.#controller.resume();
+      if (this.#exchange.paused && this.#queued <= QUEUE_BYTES_MAX / 2) this.#exchange.resume();
       return frame;
     }
     if (this.#error) throw this.#error;
@@ -89,7 +84,7 @@ export class HttpPieceStream implements PieceStream {
     if (this.#ended || this.#error) return;
     const error = failure(this.#peer, 'no longer wanted');
     this.#error = error;
-    this.#controller.abort(error);
+    this.#exchange.abort(error);
     this.fail(error);
   }
 
@@ -98,7 +93,7 @@ export class HttpPieceStream implements PieceStream {
     this.#rest = 0;
     this.#queue.length = 0;
     this.#queued = 0;
-    if (this.#controller.paused) this.#controller.resume();
+    if (this.#exchange.paused) this.#exchange.resume();
   }
 
   #take(frame: Frame): void {
@@ -136,6 +131,5 @@ export function failure(peer: string, error: unknown): HerdError {
 }
 
 function isTimeout(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code !== undefined && /^UND_ERR_(BODY|HEADERS|CONNECT)_TIMEOUT$/.test(code);
+  return (error as NodeJS.ErrnoException).code === 'ETIMEDOUT';
 }

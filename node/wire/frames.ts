@@ -3,7 +3,7 @@
 // A frame is a header of 8 bytes and a payload. Header: type (8 bits) and payload length (24 bits),
 // then a number (32 bits, big endian): the piece's index, or the age in a WAIT. The payload of a
 // PIECE is its SHA-256 (32 bytes) and its bytes; of META and FAIL, JSON; of the others, nothing.
-import { type PiecePool, SLOT_BYTES } from '../content/piece-pool.ts';
+import { type PiecePool, SLOT_HEAD } from '../content/piece-pool.ts';
 import { type ErrorRecord, HerdError } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
 
@@ -70,7 +70,7 @@ export class FrameDecoder {
   readonly #onFrame: (frame: Frame) => void;
   readonly #head = Buffer.alloc(HEADER_BYTES);
   #headBytes = 0;
-  #payload = Buffer.alloc(0);
+  #payload: Buffer = Buffer.alloc(0);
   #payloadBytes = 0;
 
   constructor(pool: PiecePool, onFrame: (frame: Frame) => void) {
@@ -101,9 +101,15 @@ export class FrameDecoder {
     const max = this.#head[0] === types.piece ? HASH_BYTES + PIECE_BYTES : JSON_BYTES_MAX;
     if (length > max)
       throw new HerdError('SOURCE_FAILED', `a frame of ${length} bytes is too long`);
-    this.#payload = length === SLOT_BYTES ? this.#pool.take() : Buffer.allocUnsafeSlow(length);
+    this.#payload = this.#head[0] === types.piece ? this.#slot(length) : Buffer.allocUnsafe(length);
     this.#payloadBytes = 0;
     return taken;
+  }
+
+  /** A piece is sent on from where it came in (frame-writer.ts). */
+  #slot(length: number): Buffer {
+    const piece = this.#pool.take(Math.max(0, length - HASH_BYTES));
+    return Buffer.from(piece.buffer, SLOT_HEAD - HASH_BYTES, length);
   }
 
   #takePayload(chunk: Buffer, offset: number): number {

@@ -19,7 +19,7 @@ export function pskServerOptions(key: Buffer): TlsOptions {
   };
 }
 
-/** For undici's `connect`: refuses every server that does not know `key` (32 bytes). */
+/** For a client: refuses every server that does not know `key` (32 bytes). */
 export function pskClientOptions(key: Buffer) {
   return {
     // One context for all connections: building it costs more than the handshake.

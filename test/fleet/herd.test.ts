@@ -205,12 +205,10 @@ test.each(seeds)('deaths, stalls and wrong bytes (seed %i)', { timeout: 40_000 }
     outgoing: (n) => {
       if (n !== corrupt && n !== stalled) return undefined;
       const from = Math.floor(random.next() * 40);
-      return async (index, bytes, response) => {
+      return async (index, bytes, sink) => {
         if (index < from) return bytes;
         if (n === corrupt) return Buffer.alloc(bytes.length, 1);
-        if (!response.destroyed) {
-          await new Promise<void>((resolve) => response.once('close', () => resolve()));
-        }
+        await sink.left;
         return bytes;
       };
     },

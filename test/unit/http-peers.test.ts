@@ -37,7 +37,7 @@ const stalled = { code: 'SOURCE_STALLED' };
 
 function client(options: ConstructorParameters<typeof HttpPeers>[1] = {}) {
   const peers = new HttpPeers(
-    { garbage: noGarbage, pool: new PiecePool(), clock: systemClock, tls: pskClientOptions(key) },
+    { pool: new PiecePool(), clock: systemClock, tls: pskClientOptions(key) },
     options,
   );
   ends.push(() => peers.close());
@@ -83,6 +83,7 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
   const server = createPeerDoor(
     {
       garbage: noGarbage,
+      pool: new PiecePool(),
       owner,
       names,
       members: () => [memberFixture(3)],
@@ -298,7 +299,6 @@ describe('a peer that misbehaves', () => {
     const { peer } = await door();
     const tls = pskClientOptions(Buffer.alloc(32, 8));
     const stranger = new HttpPeers({
-      garbage: noGarbage,
       pool: new PiecePool(),
       clock: systemClock,
       tls,

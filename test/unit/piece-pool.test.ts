@@ -1,11 +1,12 @@
 // Memory that is used again must not be used twice.
 import { expect, test } from 'vitest';
-import { PiecePool, SLOT_BYTES } from '../../node/content/piece-pool.ts';
+import { PiecePool, SLOT_HEAD, SLOT_TAIL } from '../../node/content/piece-pool.ts';
+import { PIECE_BYTES } from '../../node/limits.ts';
 
 test('what is given back is taken again, by whatever view of it', () => {
   const pool = new PiecePool();
   const first = pool.take();
-  expect(first.length).toBe(SLOT_BYTES);
+  expect(first.length).toBe(PIECE_BYTES);
   pool.give(first.subarray(32, 500));
   expect(pool.take().buffer).toBe(first.buffer);
 });
@@ -22,7 +23,7 @@ test('what is out is never given to somebody else, and one slot is given back on
 
 test('memory of others is left alone', () => {
   const pool = new PiecePool();
-  const strange = Buffer.alloc(SLOT_BYTES);
+  const strange = Buffer.alloc(SLOT_HEAD + PIECE_BYTES + SLOT_TAIL);
   pool.give(strange);
   expect(pool.take().buffer).not.toBe(strange.buffer);
 });

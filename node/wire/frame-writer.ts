@@ -1,0 +1,114 @@
+// Writes frames into the body of an HTTP answer, each as one chunk (RFC 9112, 7.1) in one write.
+// ServerResponse writes a chunk in parts, and TLS copies parts together before it encrypts them:
+// the memory of one more piece for each piece that is sent.
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { type PiecePool, SLOT_HEAD, SLOT_TAIL } from '../content/piece-pool.ts';
+import { encode } from './frames.ts';
+
+export interface FrameSink {
+  /** The peer has gone away. */
+  readonly gone: boolean;
+  /** Resolves when it has. */
+  readonly left: Promise<void>;
+  /**
+   * Resolves when more may come. `sent` is called when nobody needs `bytes` any more; never when
+   * the connection broke before.
+   */
+  piece(index: number, hash: Uint8Array, bytes: Buffer, sent?: () => void): Promise<void>;
+  write(frame: Buffer): Promise<void>;
+  /** There will be no more frames. */
+  end(): void;
+  destroy(): void;
+}
+
+/** The head of the answer is written; resolves once it is this answer's turn on its connection. */
+export async function frameSink(response: ServerResponse, pool: PiecePool): Promise<FrameSink> {
+  if (!response.socket && !response.destroyed) {
+    await Promise.race([once(response, 'socket'), once(response, 'close')]);
+  }
+  return new FrameWriter(response, pool);
+}
+
+class FrameWriter implements FrameSink {
+  readonly #response: ServerResponse;
+  readonly #socket: Socket | null;
+  readonly #pool: PiecePool;
+  readonly left: Promise<void>;
+  gone = false;
+
+  constructor(response: ServerResponse, pool: PiecePool) {
+    this.#response = response;
+    this.#socket = response.socket;
+    this.#pool = pool;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.left = promise;
+    const gone = () => {
+      this.gone = true;
+      resolve();
+    };
+    response.once('close', gone);
+    // It may have left while its answer was being found.
+    if (response.destroyed || !this.#socket) gone();
+    this.#gather();
+    if (!this.gone) response.flushHeaders();
+  }
+
+  async piece(index: number, hash: Uint8Array, bytes: Buffer, sent?: () => void): Promise<void> {
+    const { chunk, copy } = this.#chunkOf(index, hash, bytes);
+    if (!copy) return await this.#send(chunk, sent);
+    sent?.();
+    await this.#send(chunk, () => this.#pool.give(copy));
+  }
+
+  async write(frame: Buffer): Promise<void> {
+    const size = Buffer.from(`${frame.length.toString(16)}\r\n`, 'latin1');
+    await this.#send(Buffer.concat([size, frame, CRLF]));
+  }
+
+  end(): void {
+    this.#gather();
+    this.#response.end();
+  }
+
+  destroy(): void {
+    this.#response.destroy();
+  }
+
+  /** What is written up to the next tick goes out together. */
+  #gather(): void {
+    const socket = this.#socket;
+    socket?.cork();
+    process.nextTick(() => socket?.uncork());
+  }
+
+  /** A frame around `bytes` where they lie, if there is room, else around a copy. */
+  #chunkOf(index: number, hash: Uint8Array, bytes: Buffer): { chunk: Buffer; copy?: Buffer } {
+    const head = encode.pieceHead(index, hash, bytes.length);
+    const size = `${(head.length + bytes.length).toString(16)}\r\n`;
+    const copy = this.#pool.owns(bytes) ? undefined : this.#pool.take(bytes.length);
+    if (copy) bytes.copy(copy);
+    const piece = copy ?? bytes;
+    const slot = Buffer.from(piece.buffer, piece.byteOffset - SLOT_HEAD);
+    const start = SLOT_HEAD - head.length - size.length;
+    const end = SLOT_HEAD + piece.length;
+    slot.write(size, start, 'latin1');
+    slot.set(head, start + size.length);
+    slot.set(CRLF, end);
+    const chunk = slot.subarray(start, end + SLOT_TAIL);
+    return copy ? { chunk, copy } : { chunk };
+  }
+
+  async #send(chunk: Buffer, sent?: () => void): Promise<void> {
+    if (this.gone) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const flowing = this.#socket?.write(chunk, (error) => {
+      if (!error) sent?.();
+      resolve();
+    });
+    if (!flowing) await Promise.race([promise, this.left]);
+  }
+}
+
+const CRLF = Buffer.from('\r\n');

@@ -1,0 +1,289 @@
+// Requests to one peer over HTTP/1.1 and TLS, on connections that are used again. A general client
+// hands every TLS record through two streams and a parser with memory of its own, which was more
+// than a tenth of a daemon's CPU in a rollout; here they pass through one buffer.
+import type { SocketConstructorOpts } from 'node:net';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import type { Clock, Timer } from '../platform/clock.ts';
+import { AnswerReader } from './http-answer.ts';
+import type { pskClientOptions } from './tls-psk.ts';
+
+export interface PeerRequest {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+}
+
+/** What comes of a request: `started`, `head`, `data`…, `end`; or `failed` at any time before. */
+export interface ExchangeEvents {
+  /** There is a connection, and the request goes out. */
+  started(): void;
+  /** The names of `headers` are in lower case. */
+  head(status: number, headers: ReadonlyMap<string, string>): void;
+  /** The memory of `bytes` is used again after the call. */
+  data(bytes: Buffer): void;
+  end(): void;
+  failed(error: Error): void;
+}
+
+/** A request under way. */
+export interface Exchange {
+  /** Ends it with `reason`, and its connection; nothing happens when it has ended. */
+  abort(reason: Error): void;
+  pause(): void;
+  resume(): void;
+  readonly paused: boolean;
+}
+
+interface PeerClientOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly tls: ReturnType<typeof pskClientOptions>;
+  /** To a listening socket and through the handshake. */
+  readonly connectTimeoutMs: number;
+  readonly connectionsMax: number;
+}
+
+export class PeerClient {
+  readonly #deps: { readonly clock: Clock };
+  readonly #options: PeerClientOptions;
+  readonly #buffer: Buffer;
+  readonly #idle: Connection[] = [];
+  readonly #open = new Set<Connection>();
+  readonly #waiting: Job[] = [];
+
+  /** `buffer`: what is read goes through it; many clients may share it. */
+  constructor(deps: { clock: Clock }, options: PeerClientOptions, buffer: Buffer) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#buffer = buffer;
+  }
+
+  /** `fresh`: on a new connection, since those at hand are in doubt. */
+  request(request: PeerRequest, events: ExchangeEvents, fresh = false): Exchange {
+    const { address, port } = this.#options;
+    const host = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    const job = new Job(textOf(host, request), events);
+    if (fresh) for (const connection of this.#idle.splice(0)) connection.destroy();
+    this.#waiting.push(job);
+    this.#serve();
+    return job;
+  }
+
+  /** Ends all requests under way. */
+  close(): void {
+    const gone = new Error('the client was closed');
+    for (const job of this.#waiting.splice(0)) job.abort(gone);
+    for (const connection of this.#open) connection.destroy(gone);
+  }
+
+  #serve(): void {
+    while (this.#waiting.length > 0) {
+      const connection = this.#idle.pop() ?? this.#connect();
+      if (!connection) return;
+      const job = this.#waiting.shift();
+      // It may have been given up while it waited.
+      if (job && !job.over) connection.take(job);
+      else this.#idle.push(connection);
+    }
+  }
+
+  #connect(): Connection | undefined {
+    if (this.#open.size >= this.#options.connectionsMax) return undefined;
+    const connection = new Connection(this.#deps, this.#options, this.#buffer, {
+      free: () => {
+        this.#idle.push(connection);
+        this.#serve();
+      },
+      closed: () => {
+        this.#open.delete(connection);
+        const index = this.#idle.indexOf(connection);
+        if (index >= 0) this.#idle.splice(index, 1);
+        this.#serve();
+      },
+    });
+    this.#open.add(connection);
+    return connection;
+  }
+}
+
+/** A request, from its call to its end. */
+class Job implements Exchange {
+  readonly text: string;
+  readonly events: ExchangeEvents;
+  connection: Connection | undefined;
+  over = false;
+  paused = false;
+
+  constructor(text: string, events: ExchangeEvents) {
+    this.text = text;
+    this.events = events;
+  }
+
+  abort(reason: Error): void {
+    if (this.over) return;
+    if (this.connection) this.connection.destroy(reason);
+    else this.fail(reason);
+  }
+
+  pause(): void {
+    if (this.over || this.paused) return;
+    this.paused = true;
+    this.connection?.pause();
+  }
+
+  resume(): void {
+    if (this.over || !this.paused) return;
+    this.paused = false;
+    this.connection?.resume();
+  }
+
+  head(status: number, headers: ReadonlyMap<string, string>): void {
+    if (!this.over) this.events.head(status, headers);
+  }
+
+  data(bytes: Buffer): void {
+    if (!this.over) this.events.data(bytes);
+  }
+
+  end(): void {
+    if (this.over) return;
+    this.over = true;
+    this.events.end();
+  }
+
+  fail(error: Error): void {
+    if (this.over) return;
+    this.over = true;
+    this.events.failed(error);
+  }
+}
+
+/** One connection, with one request at a time. */
+class Connection {
+  readonly #socket: TLSSocket;
+  readonly #reader: AnswerReader;
+  readonly #tell: { readonly free: () => void; readonly closed: () => void };
+  readonly #deadline: Timer;
+  #job: Job | undefined;
+  /** Its answer has come to the end. */
+  #answered: Job | undefined;
+  #secure = false;
+  #error: Error | undefined;
+
+  constructor(
+    deps: { clock: Clock },
+    options: PeerClientOptions,
+    buffer: Buffer,
+    tell: { readonly free: () => void; readonly closed: () => void },
+  ) {
+    this.#tell = tell;
+    this.#reader = new AnswerReader({
+      head: (status, headers) => this.#asker.head(status, headers),
+      data: (bytes) => this.#asker.data(bytes),
+      end: () => {
+        this.#answered = this.#asker;
+        this.#job = undefined;
+      },
+    });
+    const { address, port, tls, connectTimeoutMs } = options;
+    this.#deadline = deps.clock.after(connectTimeoutMs, () => {
+      const text = `no connection to ${address}:${port} within ${connectTimeoutMs} ms`;
+      this.destroy(Object.assign(new Error(text), { code: 'ETIMEDOUT' }));
+    });
+    const callback = (length: number, into: Uint8Array): boolean => {
+      this.#received(into.subarray(0, length) as Buffer);
+      return true;
+    };
+    // The type of TLS options lacks `onread` (net.Socket), which they take as well.
+    const reading: Pick<SocketConstructorOpts, 'onread'> = { onread: { buffer, callback } };
+    const target: ConnectionOptions = { ...tls, host: address, port };
+    this.#socket = connect(Object.assign(target, reading));
+    this.#socket.setNoDelay();
+    this.#socket.once('secureConnect', () => this.#connected());
+    this.#socket.on('error', (error) => {
+      this.#error ??= error;
+    });
+    this.#socket.once('close', () => this.#closed());
+  }
+
+  /** Sends the request of `job`, when there is a connection at last. */
+  take(job: Job): void {
+    this.#job = job;
+    job.connection = this;
+    if (this.#secure) this.#send(job);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Without `error`: nobody uses it. */
+  destroy(error?: Error): void {
+    this.#error ??= error;
+    this.#socket.destroy();
+    // Whoever waits hears of it now, not when the socket is closed.
+    if (error) this.#job?.fail(error);
+  }
+
+  #connected(): void {
+    this.#secure = true;
+    this.#deadline.cancel();
+    if (this.#job) this.#send(this.#job);
+  }
+
+  #send(job: Job): void {
+    job.events.started();
+    if (job.over) return;
+    this.#socket.write(job.text);
+    if (job.paused) this.pause();
+  }
+
+  #received(bytes: Buffer): void {
+    if (this.#socket.destroyed) return;
+    try {
+      if (!this.#job) throw unasked();
+      this.#reader.push(bytes);
+    } catch (error) {
+      this.destroy(error as Error);
+      this.#answered?.fail(error as Error);
+    }
+    if (this.#answered) this.#end(this.#answered);
+  }
+
+  get #asker(): Job {
+    if (this.#job) return this.#job;
+    throw unasked();
+  }
+
+  /** Not before all that was read is looked at: bytes after the end belong to no other request. */
+  #end(job: Job): void {
+    this.#answered = undefined;
+    if (job.paused) this.resume();
+    if (this.#reader.keepAlive && !this.#socket.destroyed) this.#tell.free();
+    else this.destroy();
+    job.end();
+  }
+
+  #closed(): void {
+    this.#deadline.cancel();
+    this.#tell.closed();
+    const cut = () => Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' });
+    this.#job?.fail(this.#error ?? cut());
+  }
+}
+
+function unasked(): Error {
+  return new Error('an answer that nobody asked for');
+}
+
+function textOf(host: string, { method, path, headers, body }: PeerRequest): string {
+  let text = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
+  for (const [name, value] of Object.entries(headers)) text += `${name}: ${value}\r\n`;
+  if (body === undefined) return `${text}\r\n`;
+  return `${text}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}

@@ -1,0 +1,142 @@
+// Frames in an HTTP answer: a general HTTP client reads the same frames, whole and in order.
+import { once } from 'node:events';
+import { createServer, request as httpRequest, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { afterEach, expect, test } from 'vitest';
+import { sha256 } from '../../node/content/digest.ts';
+import { PiecePool } from '../../node/content/piece-pool.ts';
+import { PIECE_BYTES } from '../../node/limits.ts';
+import { type FrameSink, frameSink } from '../../node/wire/frame-writer.ts';
+import { encode, type Frame, FrameDecoder } from '../../node/wire/frames.ts';
+
+const ends: (() => unknown)[] = [];
+afterEach(() => {
+  for (const end of ends.splice(0).reverse()) end();
+});
+
+async function serve(write: (sink: FrameSink, response: ServerResponse) => Promise<void>) {
+  const pool = new PiecePool();
+  const server = createServer(async (_request, response) => {
+    response.writeHead(200, { 'content-type': 'x/y' });
+    await write(await frameSink(response, pool), response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  ends.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, pool };
+}
+
+async function framesOf(port: number): Promise<Frame[]> {
+  const request = httpRequest({ port, agent: false }).end();
+  const [response] = await once(request, 'response');
+  const frames: Frame[] = [];
+  const decoder = new FrameDecoder(new PiecePool(), (frame) => frames.push(frame));
+  for await (const chunk of response) decoder.push(chunk);
+  expect(decoder.atBoundary).toBe(true);
+  return frames;
+}
+
+/** As they come in from upstream: in memory with room around it. */
+function pooled(pool: PiecePool, bytes: Buffer): Buffer {
+  const piece = pool.take(bytes.length);
+  bytes.copy(piece);
+  return piece;
+}
+
+test('pieces of any length, with room around them or without, and other frames', async () => {
+  const lengths = [1, 15, 16, 4096, PIECE_BYTES - 1, PIECE_BYTES];
+  const pieces = lengths.map((length, n) => Buffer.alloc(length, `piece ${n}`));
+  const { port, pool } = await serve(async (sink) => {
+    await sink.write(encode.meta({ size: 7 }));
+    for (const [n, bytes] of pieces.entries()) await sink.piece(n, sha256(bytes), bytes);
+    await sink.write(encode.wait(5));
+    for (const [n, bytes] of pieces.entries()) {
+      await sink.piece(n, sha256(bytes), pooled(pool, bytes));
+    }
+    await sink.write(encode.end(lengths.length));
+    sink.end();
+  });
+  const piece = (bytes: Buffer, index: number) => ({
+    type: 'piece',
+    index,
+    hash: sha256(bytes),
+    bytes,
+  });
+  expect(await framesOf(port)).toEqual([
+    { type: 'meta', meta: { size: 7 } },
+    ...pieces.map(piece),
+    { type: 'wait', ageMs: 5 },
+    ...pieces.map(piece),
+    { type: 'end', pieces: lengths.length },
+  ]);
+});
+
+test('several readers of one piece in memory, which is left as it was', async () => {
+  const bytes = Buffer.alloc(PIECE_BYTES, 'shared');
+  let shared: Buffer | undefined;
+  const { port, pool } = await serve(async (sink) => {
+    shared ??= pooled(pool, bytes);
+    await Promise.all([1, 2].map((n) => sink.piece(n, sha256(bytes), shared!)));
+    sink.end();
+  });
+  const all = await Promise.all([1, 2, 3].map(() => framesOf(port)));
+  for (const frames of all) expect(frames).toHaveLength(2);
+  expect(all.flat().every((frame) => frame.type === 'piece' && frame.bytes.equals(bytes))).toBe(
+    true,
+  );
+  expect(shared!.equals(bytes)).toBe(true);
+});
+
+test('memory of others gets nothing written around it', async () => {
+  const around = Buffer.alloc(1000, 1);
+  const { port } = await serve(async (sink) => {
+    const bytes = around.subarray(64, 900);
+    await sink.piece(0, sha256(bytes), bytes);
+    sink.end();
+  });
+  expect(await framesOf(port)).toHaveLength(1);
+  expect(around.equals(Buffer.alloc(1000, 1))).toBe(true);
+});
+
+test('tells when the bytes are free again, and when the peer left', async () => {
+  const done = Promise.withResolvers<string>();
+  const { port } = await serve(async (sink) => {
+    const bytes = Buffer.alloc(PIECE_BYTES, 'a');
+    let sent = 0;
+    await sink.piece(0, sha256(bytes), bytes, () => sent++);
+    await sink.left;
+    await sink.piece(1, sha256(bytes), bytes);
+    done.resolve(`${sent} ${sink.gone}`);
+  });
+  const request = httpRequest({ port, agent: false }).end();
+  const [response] = await once(request, 'response');
+  response.once('data', () => request.destroy());
+  expect(await done.promise).toBe('1 true');
+});
+
+test('an answer waits for its turn on a connection', async () => {
+  let count = 0;
+  const first = Promise.withResolvers<void>();
+  const { port } = await serve(async (sink) => {
+    const n = ++count;
+    if (n === 1) await first.promise;
+    await sink.write(encode.end(n));
+    sink.end();
+  });
+  const socket = connect(port, '127.0.0.1');
+  ends.push(() => socket.destroy());
+  const head = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+  socket.write(head + head);
+  setTimeout(() => first.resolve(), 100);
+  let text = '';
+  for await (const chunk of socket) {
+    text += chunk.toString('latin1');
+    if (text.split('0\r\n\r\n').length === 3) break;
+  }
+  const [one = '', two = ''] = text.split('0\r\n\r\n');
+  expect(one).toContain(encode.end(1).toString('latin1'));
+  expect(two).toContain(encode.end(2).toString('latin1'));
+});

@@ -1,0 +1,254 @@
+// Connections to a peer: used again, given up, refused; against a real server with the key.
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { afterEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../node/platform/clock.ts';
+import { type Exchange, PeerClient, type PeerRequest } from '../../node/wire/peer-client.ts';
+import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
+
+const key = Buffer.alloc(32, 7);
+const ends: (() => unknown)[] = [];
+afterEach(() => {
+  for (const end of ends.splice(0).reverse()) end();
+});
+
+async function listening(server: ReturnType<typeof createServer | typeof createTlsServer>) {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => sockets.add(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  ends.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, connections: () => sockets.size };
+}
+
+const serve = (answer: (request: IncomingMessage, response: ServerResponse) => void) =>
+  listening(createServer(pskServerOptions(key), answer));
+
+/** A server that sends what it likes for each request. */
+const raw = (answer: (socket: TLSSocket, count: number) => void) => {
+  let count = 0;
+  const server = createTlsServer(pskServerOptions(key), (socket) => {
+    socket.on('error', () => {});
+    socket.on('data', () => answer(socket, ++count));
+  });
+  return listening(server);
+};
+
+function client(
+  port: number,
+  options: { connectionsMax?: number; connectTimeoutMs?: number } = {},
+) {
+  const made = new PeerClient(
+    { clock: systemClock },
+    {
+      address: '127.0.0.1',
+      port,
+      tls: pskClientOptions(key),
+      connectTimeoutMs: 5_000,
+      connectionsMax: 4,
+      ...options,
+    },
+    Buffer.alloc(16 * 1024),
+  );
+  ends.push(() => made.close());
+  return made;
+}
+
+interface Running {
+  readonly exchange: Exchange;
+  readonly text: Promise<string>;
+}
+
+const get: PeerRequest = { method: 'GET', path: '/', headers: {}, body: undefined };
+
+function ask(from: PeerClient, request: Partial<PeerRequest> = {}, fresh = false): Running {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  promise.catch(() => {});
+  let text = '';
+  const exchange = from.request(
+    { ...get, ...request },
+    {
+      started() {},
+      head(status) {
+        text = `${status} `;
+      },
+      data: (bytes) => {
+        text += bytes.toString();
+      },
+      end: () => resolve(text),
+      failed: reject,
+    },
+    fresh,
+  );
+  return { exchange, text: promise };
+}
+
+test('what is asked arrives, and what is answered comes back', async () => {
+  const { port } = await serve(async (request, response) => {
+    const body = (await request.toArray()).join('');
+    const { host, 'x-a': a } = request.headers;
+    response.end(JSON.stringify([request.method, request.url, host, a, body]));
+  });
+  const headers = { 'x-a': 'b' };
+  const post = ask(client(port), { method: 'POST', path: '/v1/x?y', headers, body: 'grüße' });
+  const host = `127.0.0.1:${port}`;
+  expect(await post.text).toBe(`200 ${JSON.stringify(['POST', '/v1/x?y', host, 'b', 'grüße'])}`);
+});
+
+test('a connection is used again, several at once are as many, the rest waits', async () => {
+  const { port, connections } = await serve((_request, response) => {
+    setTimeout(() => response.end('ok'), 20);
+  });
+  const some = client(port, { connectionsMax: 3 });
+  for (const _ of [1, 2, 3]) expect(await ask(some).text).toBe('200 ok');
+  expect(connections()).toBe(1);
+  const all = await Promise.all(Array.from({ length: 8 }, () => ask(some).text));
+  expect(all).toEqual(Array(8).fill('200 ok'));
+  expect(connections()).toBe(3);
+});
+
+test('fresh means a connection that was never used', async () => {
+  const { port, connections } = await serve((_request, response) => response.end('ok'));
+  const some = client(port);
+  await ask(some).text;
+  expect(await ask(some, {}, true).text).toBe('200 ok');
+  expect(connections()).toBe(2);
+});
+
+test('a server that says close is taken at its word', async () => {
+  const { port, connections } = await serve((_request, response) => {
+    response.setHeader('connection', 'close').end('ok');
+  });
+  const some = client(port);
+  expect([await ask(some).text, await ask(some).text]).toEqual(['200 ok', '200 ok']);
+  expect(connections()).toBe(2);
+});
+
+test('paused it reads no more than is on its way, resumed all of it', async () => {
+  const body = Buffer.alloc(8 * 1024 * 1024, 'x');
+  const { port } = await serve((_request, response) => response.end(body));
+  let bytes = 0;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const exchange = client(port).request(get, {
+    started() {},
+    head() {},
+    data(chunk) {
+      bytes += chunk.length;
+      if (bytes < 100_000) exchange.pause();
+    },
+    end: resolve,
+    failed: reject,
+  });
+  await sleep(200);
+  const before = bytes;
+  await sleep(100);
+  expect([bytes, exchange.paused]).toEqual([before, true]);
+  expect(bytes).toBeLessThan(500_000);
+  exchange.resume();
+  while (exchange.paused || bytes < body.length) {
+    exchange.resume();
+    await sleep(5);
+  }
+  await promise;
+  expect(bytes).toBe(body.length);
+});
+
+describe('given up', () => {
+  test('while it runs: its connection ends, others are not touched', async () => {
+    const { port } = await serve((request, response) => {
+      if (request.url === '/slow') response.write('begin');
+      else setTimeout(() => response.end('ok'), 50);
+    });
+    const some = client(port);
+    const slow = ask(some, { path: '/slow' });
+    const other = ask(some);
+    await sleep(20);
+    slow.exchange.abort(new Error('enough'));
+    await expect(slow.text).rejects.toThrow('enough');
+    expect(await other.text).toBe('200 ok');
+    expect(await ask(some).text).toBe('200 ok');
+  });
+
+  test('while it waits for a connection', async () => {
+    const { port } = await serve((_request, response) => setTimeout(() => response.end('ok'), 50));
+    const some = client(port, { connectionsMax: 1 });
+    const first = ask(some);
+    const second = ask(some);
+    const third = ask(some);
+    second.exchange.abort(new Error('enough'));
+    await expect(second.text).rejects.toThrow('enough');
+    expect([await first.text, await third.text]).toEqual(['200 ok', '200 ok']);
+  });
+
+  test('with the client', async () => {
+    const { port } = await serve(() => {});
+    const some = client(port, { connectionsMax: 1 });
+    const all = [ask(some), ask(some)];
+    some.close();
+    for (const { text } of all) await expect(text).rejects.toThrow('closed');
+  });
+});
+
+describe('a peer that', () => {
+  test('closes in the middle: ECONNRESET', async () => {
+    const { port } = await raw((socket) =>
+      socket.end('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx'),
+    );
+    await expect(ask(client(port)).text).rejects.toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  test('says more than one answer: that one counts, and its connection is not used again', async () => {
+    const answer = (body: string) => `HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n${body}`;
+    const { port, connections } = await raw((socket, count) => {
+      socket.write(count === 1 ? answer('a') + answer('b') : answer('c'));
+    });
+    const some = client(port);
+    await expect(ask(some).text).rejects.toThrow('nobody asked');
+    expect(await ask(some).text).toBe('200 c');
+    expect(connections()).toBe(2);
+  });
+
+  test('speaks when nobody asked: that connection is not used again', async () => {
+    const { port, connections } = await raw((socket) => {
+      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+      setTimeout(() => socket.write('HTTP/1.1 200 OK\r\n'), 30);
+    });
+    const some = client(port);
+    expect(await ask(some).text).toBe('200 ok');
+    await sleep(80);
+    expect(await ask(some).text).toBe('200 ok');
+    expect(connections()).toBe(2);
+  });
+
+  test('answers with rubbish', async () => {
+    const { port } = await raw((socket) => socket.write('220 mail.example ESMTP\r\n'));
+    await expect(ask(client(port)).text).rejects.toThrow('no answer of HTTP/1.1');
+  });
+
+  test('takes the connection and never shakes hands: an error in time', async () => {
+    const mute = (await import('node:net')).createServer(() => {});
+    mute.listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    ends.push(() => mute.close());
+    const { port } = mute.address() as AddressInfo;
+    const asked = ask(client(port, { connectTimeoutMs: 100 }));
+    await expect(asked.text).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+  });
+
+  test('is not there', async () => {
+    await expect(ask(client(1)).text).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  });
+
+  test('shows a certificate, or does not know the key', async () => {
+    const stranger = createTlsServer(pskServerOptions(Buffer.alloc(32, 8)), () => {});
+    const { port } = await listening(stranger as never);
+    await expect(ask(client(port)).text).rejects.toThrow();
+  });
+});
