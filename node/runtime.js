@@ -6,9 +6,11 @@ import { setFlagsFromString } from 'node:v8';
 // Pieces are memory outside V8's heap. By default V8 takes them for a heap that grows without
 // bound and marks all of it every 5 MB, a fifth of all the CPU that a transfer takes.
 setFlagsFromString('--external-memory-accounted-in-global-limit');
-// When a daemon has been idle V8 shrinks its heap to what lives, and would then mark all of it for
-// each megabyte that a transfer leaves behind: twice the living is allowed before that.
+// Twice the living is allowed before V8 marks all of the heap. Nor shall it do so eight seconds after
+// each burst of work, to shrink it to what lives: that is in the middle of the next burst, which
+// then has too little and marks again.
 setFlagsFromString('--heap-growing-percent=100');
+setFlagsFromString('--memory-reducer-gc-count=0');
 
 // With compiled code at hand, Node neither compiles the daemon nor loads what strips its types,
 // which saves half of the start and 25 MB. NODE_COMPILE_CACHE wins (the service sets it); a folder

@@ -37,8 +37,9 @@ describe('an answer', () => {
       [
         'HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 5\r\n\r\nhello',
         'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 404 Not Found\r\n',
-        'Transfer-Encoding: chunked\r\n\r\n3;why=not\r\nabc\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n',
-        'HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200\r\nVia: a\r\nVia: b\r\ncontent-length:0\r\n\r\n',
+        'Transfer-Encoding: chunked\r\n\r\n3;why=not\r\nabc\r\nA\r\n0123456789\r\n',
+        '0\r\nTrailer: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n',
+        'HTTP/1.1 200\r\nVia: a\r\nVia: b\r\ncontent-length:0\r\n\r\n',
       ].join(''),
     );
     expect(answers).toEqual([

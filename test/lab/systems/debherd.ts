@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { StatusReport } from '../../../node/status/report.ts';
 import { writeFleetKey } from '../../fixtures/daemon.ts';
+import { nodeFlags } from '../../fixtures/node-flags.ts';
 import type { LabProcess } from '../host.ts';
 import type { FleetHandle, LabNode, LabRun, RunningSystem, System, Wishes } from '../run.ts';
 import { treeOf } from '../usage.ts';
@@ -135,6 +136,7 @@ class Fleet implements FleetHandle, RunningSystem {
     const command = [
       process.execPath,
       ...(profiled ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : []),
+      ...nodeFlags,
       ...[corrupt ? corruptMain : productMain, 'run'],
       ...['--apt-listen', '127.0.0.1:3142'],
       ...['--peer-listen', `${node.host.address}:3143`],
