@@ -17,7 +17,8 @@ const PREPARE = `
 mkdir -p /opt/witness/node /opt/witness/node_modules/.bin
 ln -s /usr/local/lib/test-node /opt/witness/node_modules/.bin/node
 cp /mnt/repo/test/fixtures/unit-witness.ts /opt/witness/node/main.ts
-echo "import('./main.ts')" > /opt/witness/node/debherd.js
+(head -n 1 /mnt/repo/node/debherd.js; echo "import('./main.ts')") > /opt/witness/node/debherd.js
+chmod 755 /opt/witness/node/debherd.js
 cat > /tmp/site.pp <<'PUPPET'
 class { 'debherd':
   fleet_key      => Sensitive('correct horse battery'),
@@ -41,7 +42,7 @@ for i in 1 2 3 4 5 6 7; do
   echo "killed: $(ask -o /dev/null -w '%{http_code} %{time_total}' http://127.0.0.1:3142/)"
 done
 echo "probe alive: $(/usr/share/debherd/apt-proxy-detect http://mirror.example/)"
-echo 'process.exit(1)' > /opt/witness/node/debherd.js
+echo '#!/bin/false' > /opt/witness/node/debherd.js
 kill_daemon
 echo "probe dead: $(/usr/share/debherd/apt-proxy-detect http://mirror.example/)"
 echo "port of the dead: $(systemctl is-active debherd.socket)"
