@@ -95,7 +95,7 @@ export class PeerClient {
         this.#idle.push(connection);
         this.#serve();
       },
-      closed: () => {
+      useless: () => {
         this.#open.delete(connection);
         const index = this.#idle.indexOf(connection);
         if (index >= 0) this.#idle.splice(index, 1);
@@ -163,7 +163,7 @@ class Job implements Exchange {
 class Connection {
   readonly #socket: TLSSocket;
   readonly #reader: AnswerReader;
-  readonly #tell: { readonly free: () => void; readonly closed: () => void };
+  readonly #tell: { readonly free: () => void; readonly useless: () => void };
   readonly #deadline: Timer;
   #job: Job | undefined;
   /** Its answer has come to the end. */
@@ -175,7 +175,7 @@ class Connection {
     deps: { clock: Clock },
     options: PeerClientOptions,
     buffer: Buffer,
-    tell: { readonly free: () => void; readonly closed: () => void },
+    tell: { readonly free: () => void; readonly useless: () => void },
   ) {
     this.#tell = tell;
     this.#reader = new AnswerReader({
@@ -226,6 +226,7 @@ class Connection {
   destroy(error?: Error): void {
     this.#error ??= error;
     this.#socket.destroy();
+    this.#tell.useless();
     // Whoever waits hears of it now, not when the socket is closed.
     if (error) this.#job?.fail(error);
   }
@@ -271,7 +272,7 @@ class Connection {
 
   #closed(): void {
     this.#deadline.cancel();
-    this.#tell.closed();
+    this.#tell.useless();
     const cut = () => Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' });
     this.#job?.fail(this.#error ?? cut());
   }

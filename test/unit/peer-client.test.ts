@@ -227,6 +227,24 @@ describe('a peer that', () => {
     expect(connections()).toBe(2);
   });
 
+  test('closes an idle connection: the next request goes out on another', async () => {
+    const { port } = await raw((socket, count) => {
+      const answer = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+      if (count % 2 === 1) socket.end(answer);
+      else socket.write(answer);
+    });
+    // At every moment from the end that the peer sends to the close of the connection.
+    for (let turns = 0; turns < 40; turns++) {
+      const some = client(port);
+      await ask(some).text;
+      for (let turn = 0; turn < turns; turn++) await new Promise((next) => setImmediate(next));
+      const seen = await ask(some).text.catch((error: NodeJS.ErrnoException) => error.code);
+      expect(['200 ok', 'ECONNRESET', 'EPIPE']).toContain(seen);
+      if (seen !== '200 ok') await ask(some, {}, true).text;
+      some.close();
+    }
+  });
+
   test('answers with rubbish', async () => {
     const { port } = await raw((socket) => socket.write('220 mail.example ESMTP\r\n'));
     await expect(ask(client(port)).text).rejects.toThrow('no answer of HTTP/1.1');
