@@ -29,6 +29,11 @@ export const systemClock: Clock = {
   },
 };
 
+/** Wall clock in whole seconds since the Unix epoch. */
+export function nowSeconds(clock: Clock): number {
+  return Math.floor(clock.nowMs() / 1000);
+}
+
 /** Resolves after `delayMs`, or at once when `signal` aborts (never rejects). */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -1,22 +1,22 @@
 // The store on disk: objects by digest, partial ones by key, under a byte budget and a floor of
 // free space. A removed object's file goes with its last reader.
 import { EventEmitter } from 'node:events';
-import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../content/digest.ts';
 import { PieceHasher } from '../content/piece-hashes.ts';
 import { formatHttpDate, parseHttpDate } from '../content/preconditions.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { MiB, PIECE_BYTES } from '../limits.ts';
-import type { Clock, Timer } from '../platform/clock.ts';
+import { type Clock, nowSeconds, type Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { type Candidate, victims } from './eviction.ts';
-import { FilePartial, type PartialHost } from './file-partial.ts';
+import type { FilePartial } from './file-partial.ts';
 import { HotCache } from './hot-cache.ts';
 import { ObjectFiles } from './object-files.ts';
 import { type IndexEntry, IndexWriter, loadIndex } from './object-index.ts';
 import { OpenFiles } from './open-files.ts';
-import { partialKeyPattern } from './partial-key.ts';
+import { Partials } from './partials.ts';
 import { belowFloor, FreeSpace } from './room.ts';
 import type { ObjectReader, PartialObject, Store, StoredObject, StoreEvents } from './store.ts';
 import { Trust, type TrustedEntry } from './trust.ts';
@@ -57,12 +57,6 @@ interface Entry extends TrustedEntry {
   hashes: Buffer | undefined;
 }
 
-interface Kept {
-  readonly bytes: number;
-  readonly lastUsed: number;
-}
-
-const partialMaxAgeSeconds = 24 * 3600;
 const oversizeGraceMs = 60_000;
 const saveUseSeconds = 3600;
 /** What was used within so long lies in the page cache, unless the machine is short of memory. */
@@ -80,11 +74,9 @@ export class FileStore implements Store {
   readonly #events = new EventEmitter<StoreEvents>();
   /** Least recently used first. */
   readonly #objects = new Map<Digest, Entry>();
-  readonly #active = new Map<string, FilePartial | undefined>();
-  readonly #kept = new Map<string, Kept>();
+  readonly #partials: Partials;
   /** Digests whose file is being put in place: their path must not be removed meanwhile. */
   readonly #placing = new Set<Digest>();
-  readonly #host: PartialHost;
   readonly #trust: Trust;
   #closed = false;
   #oversizeTimer: Timer | undefined;
@@ -110,14 +102,18 @@ export class FileStore implements Store {
     const index = this.#index;
     const drop = ({ digest }: TrustedEntry) => this.delete(digest);
     this.#trust = new Trust({ ...deps, files, index, drop }, options);
-    this.#host = {
+    const host = {
+      clock: deps.clock,
       files: this.#openFiles,
-      makeRoom: (partial, growth) => this.#makeRoom(partial, growth),
-      evict: (bytes) => this.#evict(Math.max(bytes, Math.min(fullDiskStep, this.#bytes)), 'disk'),
-      place: (path, object, hashes) => this.#place(path, object, hashes),
-      write: (bytes, object) => this.#write(bytes, object),
-      ended: (partial, kept) => this.#ended(partial, kept),
+      fit: () => this.#evict(this.#excess()),
+      makeRoom: (partial: FilePartial, growth: number) => this.#makeRoom(partial, growth),
+      evict: (bytes: number) =>
+        this.#evict(Math.max(bytes, Math.min(fullDiskStep, this.#bytes)), 'disk'),
+      place: (path: string, object: StoredObject, hashes: Buffer) =>
+        this.#place(path, object, hashes),
+      write: (bytes: readonly Buffer[], object: StoredObject) => this.#write(bytes, object),
     };
+    this.#partials = new Partials(host, options);
   }
 
   /** Opens the store in its folder; reads one file and names, no object. */
@@ -136,7 +132,7 @@ export class FileStore implements Store {
     const store = new FileStore(deps, { ...defaults, ...options }, index.lines);
     const wasClean = index.closedInBoot !== undefined && index.closedInBoot === (await bootId());
     await store.#load(index.entries, wasClean);
-    await store.#loadPartials();
+    await store.#partials.load();
     store.#index.opened();
     await store.#evict(store.#excess());
     store.#trust.begin(store.#objects.values());
@@ -153,10 +149,7 @@ export class FileStore implements Store {
 
   /** Bytes that partial objects take, in work and kept for later. */
   get partialBytes(): number {
-    let sum = 0;
-    for (const partial of this.#active.values()) sum += partial?.bytes ?? 0;
-    for (const kept of this.#kept.values()) sum += kept.bytes;
-    return sum;
+    return this.#partials.bytes;
   }
 
   on<E extends keyof StoreEvents>(event: E, fn: (...args: StoreEvents[E]) => void): void {
@@ -193,29 +186,8 @@ export class FileStore implements Store {
     }
   }
 
-  async partial(key: string, sizeHint = 0): Promise<PartialObject> {
-    this.#refuseClosed();
-    if (!partialKeyPattern.test(key)) throw new HerdError('INTERNAL', `bad partial key ${key}`);
-    if (this.#active.has(key)) throw new HerdError('INTERNAL', `partial ${key} is in use`);
-    this.#active.set(key, undefined);
-    const kept = this.#kept.get(key);
-    this.#kept.delete(key);
-    try {
-      const bytes = kept?.bytes ?? 0;
-      // What can never fit must not push out everything else first.
-      const reserved = sizeHint > this.#options.maxBytes ? 0 : Math.max(bytes, sizeHint);
-      const path = join(this.#options.folder, 'partial', key);
-      const inMemory = bytes === 0 && sizeHint > 0 && sizeHint <= PIECE_BYTES;
-      const from = { key, path, bytes, reserved, inMemory };
-      const partial = new FilePartial({ host: this.#host }, from);
-      this.#active.set(key, partial);
-      await this.#evict(this.#excess());
-      return partial;
-    } catch (error) {
-      this.#active.delete(key);
-      if (kept !== undefined) this.#kept.set(key, kept);
-      throw error;
-    }
+  partial(key: string, sizeHint = 0): Promise<PartialObject> {
+    return this.#unlessClosed(() => this.#partials.open(key, sizeHint));
   }
 
   async delete(digest: Digest): Promise<void> {
@@ -228,8 +200,7 @@ export class FileStore implements Store {
     if (this.#closed) return;
     this.#closed = true;
     this.#oversizeTimer?.cancel();
-    const open = Array.from(this.#active.values());
-    await Promise.all(open.map((partial) => partial?.suspend().catch(() => {})));
+    await this.#partials.suspendAll();
     await this.#trust.close();
     await this.#index.close(await bootId());
     await this.#openFiles.close();
@@ -255,20 +226,8 @@ export class FileStore implements Store {
   async #adoptUnlisted(digest: Digest): Promise<void> {
     const size = await this.#files.size(digest);
     if (size === undefined) return;
-    const lastUsed = this.#nowSeconds();
+    const lastUsed = nowSeconds(this.#deps.clock);
     this.#add({ digest, size, modified: undefined, lastUsed, settled: false }).doubtful = true;
-  }
-
-  async #loadPartials(): Promise<void> {
-    const folder = join(this.#options.folder, 'partial');
-    const oldest = this.#nowSeconds() - partialMaxAgeSeconds;
-    for (const key of await readdir(folder)) {
-      const path = join(folder, key);
-      const { size, mtimeMs } = await stat(path);
-      const lastUsed = Math.floor(mtimeMs / 1000);
-      if (lastUsed < oldest || size === 0) await unlink(path);
-      else this.#kept.set(key, { bytes: size, lastUsed });
-    }
   }
 
   #add(record: IndexEntry): Entry {
@@ -345,7 +304,8 @@ export class FileStore implements Store {
     if (!used || size > limit || !entry.seen) return undefined;
     const pieceHashes = await this.#files.readHashes(digest, size);
     if (pieceHashes === undefined) return undefined;
-    const fresh = size <= PIECE_BYTES && this.#nowSeconds() - entry.lastUsed < cachedSeconds;
+    const fresh =
+      size <= PIECE_BYTES && nowSeconds(this.#deps.clock) - entry.lastUsed < cachedSeconds;
     const now = fresh ? this.#files.readNow(digest, size) : undefined;
     const body = now ?? (await this.#files.read(digest, 0, size));
     // What lies in memory is given out without a further look.
@@ -367,7 +327,7 @@ export class FileStore implements Store {
   }
 
   #touch(entry: Entry): void {
-    entry.lastUsed = this.#nowSeconds();
+    entry.lastUsed = nowSeconds(this.#deps.clock);
     if (this.#objects.get(entry.digest) !== entry) return;
     this.#objects.delete(entry.digest);
     this.#objects.set(entry.digest, entry);
@@ -404,7 +364,7 @@ export class FileStore implements Store {
       digest,
       size,
       modified,
-      lastUsed: this.#nowSeconds(),
+      lastUsed: nowSeconds(this.#deps.clock),
       settled: false,
     });
     entry.seen = true;
@@ -413,12 +373,6 @@ export class FileStore implements Store {
     if (this.#isOversize(entry)) this.#dropOversizeLater();
     if (known === undefined) this.#events.emit('added', objectOf(entry));
     return this.#files.path(digest);
-  }
-
-  #ended(partial: FilePartial, kept: number | undefined): void {
-    this.#active.delete(partial.key);
-    if (kept === undefined || kept === 0) return;
-    this.#kept.set(partial.key, { bytes: kept, lastUsed: this.#nowSeconds() });
   }
 
   // --- room
@@ -445,12 +399,7 @@ export class FileStore implements Store {
    * out everything else, and goes a minute after it came.
    */
   #excess(): number {
-    let sum = this.#bytes - this.#oversizeBytes;
-    for (const partial of this.#active.values()) {
-      if (partial === undefined || partial.bytes > this.#options.maxBytes) continue;
-      sum += Math.max(partial.bytes, partial.reserved);
-    }
-    for (const { bytes } of this.#kept.values()) sum += bytes;
+    const sum = this.#bytes - this.#oversizeBytes + this.#partials.claimedBytes;
     return sum - this.#options.maxBytes;
   }
 
@@ -465,7 +414,7 @@ export class FileStore implements Store {
 
   *#candidates(need: 'budget' | 'disk'): Iterable<Candidate> {
     let order = 0;
-    for (const [key, { bytes, lastUsed }] of this.#kept) {
+    for (const [key, { bytes, lastUsed }] of this.#partials.kept()) {
       yield candidateOf(key, bytes, lastUsed, { partial: true });
     }
     for (const entry of this.#objects.values()) {
@@ -480,11 +429,7 @@ export class FileStore implements Store {
   }
 
   async #giveUp({ key, partial }: Candidate): Promise<void> {
-    if (partial) {
-      this.#kept.delete(key);
-      await unlink(join(this.#options.folder, 'partial', key)).catch(() => {});
-      return;
-    }
+    if (partial) return await this.#partials.remove(key);
     const entry = this.#objects.get(key);
     if (entry !== undefined) await this.#drop(entry);
   }
@@ -524,11 +469,11 @@ export class FileStore implements Store {
   }
 
   #refuseClosed(): void {
-    if (this.#closed) throw new HerdError('SHUTTING_DOWN', 'store is closed');
+    if (this.#closed) throw closedError();
   }
 
-  #nowSeconds(): number {
-    return Math.floor(this.#deps.clock.nowMs() / 1000);
+  #unlessClosed<T>(fn: () => Promise<T>): Promise<T> {
+    return this.#closed ? Promise.reject(closedError()) : fn();
   }
 }
 
@@ -550,4 +495,8 @@ function candidateOf(
 /** Changes with each start of the kernel: within one boot no written byte can be lost. */
 async function bootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
+}
+
+function closedError(): HerdError {
+  return new HerdError('SHUTTING_DOWN', 'store is closed');
 }
