@@ -1,0 +1,123 @@
+// Opens stored objects for reading: only what may be believed, and small ones that are asked for
+// again from memory.
+import type { Digest } from '../content/digest.ts';
+import { PieceHasher } from '../content/piece-hashes.ts';
+import { HerdError } from '../errors.ts';
+import { PIECE_BYTES } from '../limits.ts';
+import { type Clock, nowSeconds } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { HotCache, HotObject } from './hot-cache.ts';
+import type { ObjectFiles } from './object-files.ts';
+import { type ObjectEntry, type ObjectTable, objectOf } from './object-table.ts';
+import type { ObjectReader } from './store.ts';
+import type { Trust } from './trust.ts';
+
+export interface ObjectReadersDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly objects: Pick<ObjectTable, 'get' | 'pin' | 'unpin' | 'touch' | 'drop'>;
+  readonly files: Pick<ObjectFiles, 'isWhole' | 'read' | 'readHashes' | 'readNow'>;
+  readonly trust: Pick<Trust, 'verify'>;
+  readonly hot: Pick<HotCache, 'get' | 'add'>;
+}
+
+/** What was used within so long lies in the page cache, unless the machine is short of memory. */
+const cachedSeconds = 600;
+
+export class ObjectReaders {
+  readonly #deps: ObjectReadersDeps;
+  readonly #hotLimit: number;
+
+  /** Objects up to `hotObjectBytes` may live in `hot`, which takes `hotBytes`. */
+  constructor(deps: ObjectReadersDeps, options: { hotBytes: number; hotObjectBytes: number }) {
+    this.#deps = deps;
+    this.#hotLimit = Math.min(options.hotObjectBytes, options.hotBytes);
+  }
+
+  /** See Store.open. */
+  async open(digest: Digest): Promise<ObjectReader | undefined> {
+    const { log, objects, trust } = this.#deps;
+    const entry = objects.get(digest);
+    if (entry === undefined) return undefined;
+    objects.pin(entry);
+    try {
+      const isSound = !entry.doubtful || (await trust.verify(entry));
+      const reader = isSound ? await this.#reader(entry) : undefined;
+      if (reader === undefined) objects.unpin(entry);
+      else objects.touch(entry);
+      return reader;
+    } catch (error) {
+      objects.unpin(entry);
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      log.warn({ digest }, 'stored object has vanished');
+      await objects.drop(entry);
+      return undefined;
+    }
+  }
+
+  async #reader(entry: ObjectEntry): Promise<ObjectReader | undefined> {
+    const { log, objects, files, trust } = this.#deps;
+    const { digest, size } = entry;
+    const hot = this.#deps.hot.get(digest) ?? (await this.#heat(entry));
+    if (hot !== undefined) {
+      const { body, pieceHashes } = hot;
+      const read = async (from: number, length: number) => body.subarray(from, from + length);
+      return { ...this.#readerOf(entry, pieceHashes, read), body };
+    }
+    if (!entry.seen && !(await files.isWhole(digest, size))) {
+      log.warn({ digest }, 'stored object has a wrong size');
+      await objects.drop(entry);
+      return undefined;
+    }
+    entry.seen = true;
+    const hashes = entry.hashes ?? (await files.readHashes(digest, size));
+    if (hashes === undefined) {
+      return (await trust.verify(entry)) ? await this.#reader(entry) : undefined;
+    }
+    entry.hashes = hashes;
+    return this.#readerOf(entry, hashes, (from, length) => files.read(digest, from, length));
+  }
+
+  #readerOf(
+    entry: ObjectEntry,
+    pieceHashes: Buffer,
+    read: (offset: number, length: number) => Promise<Buffer>,
+  ): ObjectReader {
+    let closed = false;
+    return {
+      ...objectOf(entry),
+      pieceHashes,
+      read: async (offset, length) => {
+        if (closed) throw new HerdError('INTERNAL', 'reader is closed');
+        if (offset < 0 || length < 0 || offset + length > entry.size) {
+          throw new RangeError(`bytes ${offset}+${length} of an object of ${entry.size}`);
+        }
+        return await read(offset, length);
+      },
+      close: async () => {
+        if (closed) return;
+        closed = true;
+        this.#deps.objects.unpin(entry);
+      },
+    };
+  }
+
+  /** Takes a small object into memory at its second use: a first one is often the only one. */
+  async #heat(entry: ObjectEntry): Promise<HotObject | undefined> {
+    const { clock, files, hot } = this.#deps;
+    const { digest, size, used } = entry;
+    entry.used = true;
+    if (!used || size > this.#hotLimit || !entry.seen) return undefined;
+    const pieceHashes = await files.readHashes(digest, size);
+    if (pieceHashes === undefined) return undefined;
+    const fresh = size <= PIECE_BYTES && nowSeconds(clock) - entry.lastUsed < cachedSeconds;
+    const now = fresh ? files.readNow(digest, size) : undefined;
+    const body = now ?? (await files.read(digest, 0, size));
+    // What lies in memory is given out without a further look.
+    const hasher = new PieceHasher();
+    hasher.update(body);
+    if (!hasher.end().equals(pieceHashes)) return undefined;
+    if (!entry.gone) hot.add(digest, { body, pieceHashes });
+    return { body, pieceHashes };
+  }
+}
