@@ -93,11 +93,11 @@ export class FileStore implements Store {
       files: this.#openFiles,
       fit: () => this.#budget.fit(),
       makeRoom: (partial, growth) =>
-        this.#unlessClosed(() => this.#budget.makeRoom(partial, growth)),
+        this.#closed ? refused() : this.#budget.makeRoom(partial, growth),
       evict: (bytes) => this.#budget.diskWasFull(bytes),
       place: (path, object, hashes) =>
-        this.#unlessClosed(() => this.#objects.place(path, object, hashes)),
-      write: (bytes, object) => this.#unlessClosed(() => this.#objects.write(bytes, object)),
+        this.#closed ? refused() : this.#objects.place(path, object, hashes),
+      write: (bytes, object) => (this.#closed ? refused() : this.#objects.write(bytes, object)),
     };
   }
 
@@ -152,11 +152,11 @@ export class FileStore implements Store {
   }
 
   open(digest: Digest): Promise<ObjectReader | undefined> {
-    return this.#unlessClosed(() => this.#readers.open(digest));
+    return this.#closed ? refused() : this.#readers.open(digest);
   }
 
   partial(key: string, sizeHint = 0): Promise<PartialObject> {
-    return this.#unlessClosed(() => this.#partials.open(key, sizeHint));
+    return this.#closed ? refused() : this.#partials.open(key, sizeHint);
   }
 
   delete(digest: Digest): Promise<void> {
@@ -173,14 +173,13 @@ export class FileStore implements Store {
     await this.#index.close(await bootId());
     await this.#openFiles.close();
   }
-
-  #unlessClosed<T>(fn: () => Promise<T>): Promise<T> {
-    if (!this.#closed) return fn();
-    return Promise.reject(new HerdError('SHUTTING_DOWN', 'store is closed'));
-  }
 }
 
 /** Changes with each start of the kernel: within one boot no written byte can be lost. */
 async function bootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
+}
+
+function refused(): Promise<never> {
+  return Promise.reject(new HerdError('SHUTTING_DOWN', 'store is closed'));
 }

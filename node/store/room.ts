@@ -1,4 +1,4 @@
-// How much room the store has: a byte budget and a floor of free space on the disk.
+// How much room the disk has: its free space above a floor.
 import { statfs } from 'node:fs/promises';
 import type { Clock } from '../platform/clock.ts';
 
