@@ -1,11 +1,14 @@
 // A reader of an object that is on its way in.
-import type { Flight, Piece } from './flight.ts';
+import type { Flight } from './flight.ts';
+import type { Piece } from './piece-ring.ts';
+
+type Source = Pick<Flight, 'available' | 'piece' | 'state'>;
 
 /** A place in a flight, moving towards its end. */
 export class FlightReader {
   /** The next piece that it will give. */
   index: number;
-  readonly #flight: Flight;
+  readonly #flight: Source;
   readonly #checked: boolean;
   readonly #tell: { readonly moved: () => void; readonly closed: () => void };
   #closed = false;
@@ -13,7 +16,7 @@ export class FlightReader {
   leftBehind = false;
 
   constructor(
-    flight: Flight,
+    flight: Source,
     index: number,
     checked: boolean,
     tell: { readonly moved: () => void; readonly closed: () => void },
