@@ -16,7 +16,8 @@ import type { Content, ContentRequest, Delivery } from './delivery.ts';
 import type { Flight } from './flight.ts';
 import type { FlightReader } from './flight-reader.ts';
 import type { Boarding, FlightOrder, Flights } from './flights.ts';
-import type { Named, Names } from './names.ts';
+import type { Named } from './known-names.ts';
+import type { Names } from './names.ts';
 import { privateContent } from './private-content.ts';
 import { pumpStream } from './pump.ts';
 

@@ -1,0 +1,70 @@
+// Asking the owner of a volatile name what it stands for, or the next in rank where that one is
+// silent.
+import { reasonOf } from '../errors.ts';
+import type { Fleet, Member } from '../fleet/fleet.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { Peers } from '../transfer/peers.ts';
+import type { KnownNames, Named } from './known-names.ts';
+
+interface NameOwnersDeps {
+  readonly fleet: Fleet;
+  readonly peers: Peers | undefined;
+  readonly known: KnownNames;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A client of this node waits for its owner's answer at most so long. */
+const ASK_MS = 25_000;
+const RANKS_ASKED = 2;
+
+export class NameOwners {
+  readonly #deps: NameOwnersDeps;
+
+  constructor(deps: NameOwnersDeps) {
+    this.#deps = deps;
+  }
+
+  /** `undefined`: this node has to answer, as the owner or because nobody before it does. */
+  async ask(url: string, noCache: boolean): Promise<Named | undefined> {
+    const { fleet } = this.#deps;
+    await fleet.ready();
+    const host = new URL(url).host;
+    for (const member of fleet.rank(url, { host, limit: RANKS_ASKED })) {
+      if (member.id === fleet.self.id) break;
+      const named = await this.#askMember(member, url, noCache);
+      if (named === 'failed') break;
+      if (named) return named;
+    }
+    return undefined;
+  }
+
+  /** `undefined`: the member does not answer. 'failed': it has no way to upstream. */
+  async #askMember(
+    member: Member,
+    url: string,
+    noCache: boolean,
+  ): Promise<Named | 'failed' | undefined> {
+    const { fleet, peers, known, clock, log } = this.#deps;
+    if (!peers) return undefined;
+    const query = { url, noCache, view: fleet.view };
+    const until = clock.monotonicMs() + ASK_MS;
+    try {
+      while (clock.monotonicMs() < until) {
+        const answer = await peers.name(member, query, new AbortController().signal);
+        if (answer.kind === 'pending') continue;
+        if (answer.kind === 'streaming') return { ...answer, holder: member };
+        if (answer.kind === 'resolved') return await known.adopt(url, member, answer);
+        const reason = answer.kind === 'failed' ? answer.error.message : answer.kind;
+        log.info({ url, owner: member.name, reason }, 'owner has no answer');
+        return 'failed';
+      }
+      // It is there and waits for upstream: another owner would only ask upstream once more.
+      return 'failed';
+    } catch (error) {
+      fleet.blame(member.id, 'unreachable', `${reasonOf(error)} (asked for ${url})`);
+    }
+    return undefined;
+  }
+}
