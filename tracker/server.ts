@@ -43,6 +43,8 @@ export interface FleetReport {
 export interface Tracker {
   /** Where it listens, for `--tracker` of the members. */
   readonly url: string;
+  /** The same for a member on this machine: over loopback where it listens everywhere. */
+  readonly localUrl: string;
   readonly port: number;
   report(): FleetReport;
   close(): Promise<void>;
@@ -54,9 +56,11 @@ export async function startTracker(deps: TrackerDeps, options: TrackerOptions): 
   const server = createServer({ tls: pskServerOptions(options.key) });
   service.route(server);
   const url = await server.listen({ host: options.host, port: options.port });
+  const port = Number(new URL(url).port);
   return {
     url,
-    port: Number(new URL(url).port),
+    localUrl: isUnspecified(options.host) ? `https://127.0.0.1:${port}` : url,
+    port,
     report: () => service.report(),
     async close() {
       service.close();

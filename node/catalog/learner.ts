@@ -30,6 +30,11 @@ export interface LearnerOptions extends DecompressOptions {
   readonly listsFolder?: string;
 }
 
+export const learnerDefaults: Pick<LearnerOptions, 'aptHelper' | 'quietMs'> = {
+  aptHelper: '/usr/lib/apt/apt-helper',
+  quietMs: 60_000,
+};
+
 /** An index that was seen and not yet learned; kept in the catalog's notes. */
 interface Pending extends LearnedIndex {
   /** Asked for by hash in a flat folder: may as well be a Translation file. */

@@ -22,14 +22,14 @@ import { privateContent } from './private-content.ts';
 import { pumpStream } from './pump.ts';
 
 /** What the indexes say of a URL; learns from them what was put off until somebody asks. */
-export interface NameBook {
+interface NameBook {
   lookup(url: string): Promise<(Partial<CatalogEntry> & { digest: Digest }) | undefined>;
   /** An object came through under this URL; indexes are learned from. */
   noteObject(url: string, digest: Digest, size: number): void;
 }
 
 /** Takes what apt keeps of a package into the store, without a copy; false when apt has none. */
-export type Borrower = (url: string, entry: { digest: Digest; size?: number }) => Promise<boolean>;
+type Borrower = (url: string, entry: { digest: Digest; size?: number }) => Promise<boolean>;
 
 interface HerdDeliveryDeps {
   readonly garbage: Garbage;

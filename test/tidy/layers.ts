@@ -14,7 +14,7 @@ export const adapter =
   /^node\/(\w+)\/\w[\w-]*-(catalog|store|fleet|discovery|upstream|peers?|swarm)\.ts$/;
 
 export const layers: readonly { of: RegExp; may: readonly RegExp[] }[] = [
-  { of: /^node\/(limits|errors|suggest|status\/counters)\.ts$/, may: [] },
+  { of: /^node\/(limits|errors|suggest|started|status\/counters)\.ts$/, may: [] },
   { of: /^node\/version\.ts$/, may: [/^package\.json$/] },
   { of: /^node\/platform\//, may: [...base] },
   { of: /^node\/(config(-\w+)?|command-line|serve|start-failure)\.ts$/, may: configuring() },
