@@ -6,6 +6,7 @@ import { digestOf } from '../../node/content/digest.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { aptFileName, BorrowingStore } from '../../node/store/borrowed.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
+import { packageBorrower } from '../../node/store/package-borrower.ts';
 import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 
@@ -48,6 +49,12 @@ describe('a package in the archive folder of apt', () => {
     expect(aptFileName('g++', '4:12.2.0-3ubuntu1~22', 'all')).toBe(
       'g++_4%3a12.2.0-3ubuntu1~22_all.deb',
     );
+  });
+
+  it('is found by its URL, however that is escaped', async () => {
+    const url = 'http://archive.ubuntu.com/ubuntu/pool/main/h/hello/hello%5f2.10-3_amd64.deb';
+    expect(await packageBorrower(store)(url, { digest, size: 300_000 })).toBe(true);
+    expect(store.borrowed).toBe(1);
   });
 
   it('is served where it lies, outside the budget', async () => {

@@ -53,6 +53,14 @@ describe('the tracker and its client', () => {
     expect(first.changes.at(-1)).toMatchObject({ full: false, joined });
   });
 
+  it('is reached over loopback by its own machine where it listens everywhere', async () => {
+    const { port, localUrl } = await tracker({ host: '::' });
+    expect(localUrl).toBe(`https://127.0.0.1:${port}`);
+    expect((await ask(localUrl, '/v1/fleet')).status).toBe(200);
+    const narrow = await tracker();
+    expect(narrow.localUrl).toBe(narrow.url);
+  });
+
   it('counts an announcement, a question for the list, and what comes back', async () => {
     const { url } = await tracker();
     const first = follow(url, one);
