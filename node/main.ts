@@ -94,6 +94,8 @@ async function perform(command: Command): Promise<number> {
 
 /** Mistakes of the person give 2, so that a service manager need not try again; failures give 1. */
 async function main(): Promise<number> {
+  // Who read the answer may have gone, as in `debherd run | head -1`: apt is served all the same.
+  process.stdout.on('error', () => {});
   try {
     return await perform(parseCommandLine(process.argv.slice(2), thisMachine()));
   } catch (error) {

@@ -13,6 +13,9 @@ export interface Log {
   child(fields: Fields): Log;
 }
 
+// Characters of lines that are kept for a reader that stands still.
+const maxUnread = 1_000_000;
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 /** Readable lines on a terminal, JSON lines elsewhere; both on standard error. */
@@ -21,9 +24,19 @@ export async function createLog(level: LogLevel, terminal: boolean): Promise<Log
 }
 
 async function destination(terminal: boolean): Promise<DestinationStream> {
-  if (!terminal) return pino.destination(2);
+  if (!terminal) return unwaited();
   const { default: pretty } = await import('pino-pretty');
   return pretty({ destination: 2, sync: true, ignore: 'pid,hostname' });
+}
+
+// A line that nobody takes is lost: the daemon neither waits for a reader that stands still nor
+// ends with one that went away. At the end of the process pino's asynchronous stream would try a
+// closed pipe for ever.
+function unwaited(): DestinationStream {
+  const retryEAGAIN = () => false;
+  const stream = pino.destination({ dest: 2, sync: true, maxLength: maxUnread, retryEAGAIN });
+  stream.on('error', () => {});
+  return stream;
 }
 
 // Pino's own type has a callable for every property name, `then` included.
