@@ -1,12 +1,15 @@
-// apt's own lists folder: indexes that this node did not see on their way (fetched as pdiffs, or
-// before it was installed). Read when a package is unknown, and only what changed.
+// apt's own lists folder. It has indexes that this node did not see on their way (fetched as
+// pdiffs, or before it was installed): read when a package is unknown, and only what changed. Those
+// that it saw lie there unpacked, which saves unpacking them again.
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { archiveBaseOf } from '../apt/classify.ts';
 import { urlsOfListName } from '../apt/list-names.ts';
 import { digestOf } from '../content/digest.ts';
-import type { Catalog, LearnedIndex } from './catalog.ts';
+import type { Catalog, CatalogEntry, LearnedIndex } from './catalog.ts';
 
 interface Deps {
   readonly catalog: Catalog;
@@ -45,6 +48,31 @@ export async function changedLists(
     }
   }
   return changed;
+}
+
+/**
+ * The file of `folder` in which apt keeps the index unpacked; undefined unless its bytes are the
+ * ones `promised` by the Release file.
+ */
+export async function unpackedList(
+  archives: Iterable<string>,
+  folder: string,
+  indexUrl: string,
+  promised: CatalogEntry,
+): Promise<string | undefined> {
+  const names = await readdir(folder).catch(() => []);
+  const bases = [...archives];
+  const name = names.find((each) => urlsOfListName(each, bases).includes(indexUrl));
+  if (name === undefined) return undefined;
+  const file = join(folder, name);
+  const state = await stat(file).catch(() => undefined);
+  if (state?.size !== promised.size) return undefined;
+  const hash = createHash('sha256');
+  const hashed = await pipeline(readList(file), hash).then(
+    () => hash.digest('hex'),
+    () => undefined,
+  );
+  return hashed === promised.digest ? file : undefined;
 }
 
 export function readList(file: string): AsyncIterable<Buffer> {

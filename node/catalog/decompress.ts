@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, symlink } from 'node:fs/promises';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -27,11 +28,18 @@ export interface DecompressOptions {
   readonly scratch: string;
   /** `/usr/lib/apt/apt-helper` */
   readonly aptHelper: string;
+  /**
+   * Of the process that unpacks, setpriority(2); default 0. `POLITE` only when nobody waits: on a
+   * machine that renders, the lowest priority gets next to nothing.
+   */
+  readonly niceness?: number;
 }
+
+export const POLITE = 19;
 
 /**
  * The text of an index. Throws when it cannot be unpacked; what came before must not be used
- * then. Compressed bytes are unpacked by a child process of the lowest priority.
+ * then. Compressed bytes are unpacked by a child process.
  */
 export async function* decompress(
   bytes: AsyncIterable<Buffer>,
@@ -61,7 +69,7 @@ async function* startingWith(head: Buffer, rest: AsyncIterator<Buffer>): AsyncGe
 async function* unpacked(
   bytes: AsyncIterable<Buffer>,
   ending: string,
-  { scratch, aptHelper }: DecompressOptions,
+  { scratch, aptHelper, niceness = 0 }: DecompressOptions,
 ): AsyncGenerator<Buffer> {
   // apt-helper goes by the ending alone, and cannot open the socket that Node gives as a pipe.
   const link = join(scratch, `index.${ending}`);
@@ -70,7 +78,8 @@ async function* unpacked(
     if (error.code !== 'EEXIST') throw error;
   });
   const script = 'cat | exec "$0" cat-file "$1"';
-  const child = spawn('nice', ['-n', '19', 'sh', '-c', script, aptHelper, link]);
+  const child = spawn('sh', ['-c', script, aptHelper, link]);
+  if (niceness > 0 && child.pid !== undefined) setPriority(child.pid, niceness);
   const exit = once(child, 'close') as Promise<[number | null]>;
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

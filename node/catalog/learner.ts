@@ -9,9 +9,9 @@ import { reasonOf } from '../errors.ts';
 import { MiB } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
-import { changedLists, readList } from './apt-lists.ts';
+import { changedLists, readList, unpackedList } from './apt-lists.ts';
 import type { Catalog, CatalogEntry, LearnedIndex, ListedFile } from './catalog.ts';
-import { type DecompressOptions, decompress } from './decompress.ts';
+import { type DecompressOptions, decompress, POLITE } from './decompress.ts';
 
 export interface LearnerDeps {
   readonly catalog: Catalog;
@@ -23,7 +23,7 @@ export interface LearnerDeps {
   readonly log: Log;
 }
 
-export interface LearnerOptions extends DecompressOptions {
+export interface LearnerOptions extends Omit<DecompressOptions, 'niceness'> {
   /** Pending indexes are learned when none has been noted for so long, in ms. */
   readonly quietMs: number;
   /** `/var/lib/apt/lists`; without it apt's lists are not read. */
@@ -187,21 +187,33 @@ export class IndexLearner {
   #whenQuiet(): void {
     this.#quiet?.cancel();
     this.#quiet = this.#deps.clock.after(this.#options.quietMs, () => {
-      for (const index of this.#pending.values()) void this.#learnPending(index);
+      for (const index of this.#pending.values()) void this.#learnPending(index, POLITE);
     });
   }
 
   /** One index at a time, however many wait for one. */
-  #learnPending(index: Pending): Promise<void> {
+  #learnPending(index: Pending, niceness = 0): Promise<void> {
     return this.#next(async () => {
       if (this.#closed || this.#pending.get(index.indexUrl) !== index) return;
-      const bytes = await this.#deps.readObject(index.indexDigest);
-      if (bytes !== undefined) await this.#learn(index, bytes, index.guessed);
+      const bytes = await this.#bytesOf(index);
+      if (bytes !== undefined) await this.#learn(index, bytes, niceness);
       if (!this.#closed) await this.#settle(index);
     }).catch((error: unknown) => {
       const { indexUrl } = index;
       this.#deps.log.warn({ indexUrl, reason: reasonOf(error) }, 'index not read');
     });
+  }
+
+  /** As apt has unpacked it, else as it went to apt. */
+  async #bytesOf({ indexUrl, indexDigest }: Pending): Promise<AsyncIterable<Buffer> | undefined> {
+    const { catalog, archives, readObject } = this.#deps;
+    const { listsFolder } = this.#options;
+    const promised = listsFolder && (await catalog.lookup(indexUrl));
+    if (promised) {
+      const file = await unpackedList(archives(), listsFolder, indexUrl, promised);
+      if (file !== undefined) return readList(file);
+    }
+    return await readObject(indexDigest);
   }
 
   #next<T>(task: () => Promise<T>): Promise<T> {
@@ -218,17 +230,17 @@ export class IndexLearner {
 
   /** Broken indexes are told of and given up; what was known before holds. */
   async #learn(
-    learned: LearnedIndex,
+    learned: LearnedIndex & { readonly guessed?: boolean },
     bytes: AsyncIterable<Buffer>,
-    guessed = false,
+    niceness = 0,
   ): Promise<number> {
     const { catalog, clock, log } = this.#deps;
-    const { indexUrl, indexDigest, baseUrl, secondHand = false } = learned;
+    const { indexUrl, indexDigest, baseUrl, secondHand = false, guessed = false } = learned;
     const index = { indexUrl, indexDigest, baseUrl, ...(secondHand ? { secondHand } : {}) };
     const startMs = clock.monotonicMs();
     const scanner = new IndexScanner();
     try {
-      const text = this.#limited(decompress(bytes, this.#options));
+      const text = this.#limited(decompress(bytes, { ...this.#options, niceness }));
       const listed = filesOf(text, scanner, folderPrefixes(index));
       const files = await catalog.learn(index, guessed ? someOf(listed) : listed);
       const { skipped } = scanner;

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -234,6 +234,39 @@ describe("apt's lists", () => {
     });
   });
 
+  describe('that have the index unpacked', () => {
+    const folder = `${https}dists/noble/main/binary-amd64/`;
+    const list = listed.replace('.gz', '');
+    const text = stanza('pool/a.deb', 'a');
+    const packed = gzipSync(text);
+    const release = (content: string) =>
+      `SHA256:\n ${digestOf(content)} ${content.length} main/binary-amd64/Packages\n`;
+
+    it('save the unpacking, if they say what the Release says', async () => {
+      await f.deliver(`${https}dists/noble/Release`, release(text));
+      const digest = await f.deliver(`${folder}Packages.gz`, packed);
+      await put(list, text);
+      expect(await f.learner.resolve(`${https}pool/a.deb`)).toMatchObject({
+        digest: digestOf('a'),
+      });
+      expect(f.reads).not.toContain(digest);
+      expect(await f.catalog.learned(`${folder}Packages`)).toBe(digest);
+    });
+
+    it.each([
+      ['an older list', text.replace(digestOf('a'), digestOf('b'))],
+      ['a list cut short', text.slice(0, -1)],
+    ])('are not believed: %s', async (_, stale) => {
+      await f.deliver(`${https}dists/noble/Release`, release(text));
+      const digest = await f.deliver(`${folder}Packages.gz`, packed);
+      await put(list, stale);
+      expect(await f.learner.resolve(`${https}pool/a.deb`)).toMatchObject({
+        digest: digestOf('a'),
+      });
+      expect(f.reads).toContain(digest);
+    });
+  });
+
   it.each([
     ['archive.ubuntu.com_ubuntu_dists_noble_main_source_Sources', `${archive}pool/x.dsc`],
     ['HTTPS___mirror.example_flat_Packages', 'https://mirror.example/flat/pool/x.dsc'],
@@ -274,6 +307,16 @@ describe('decompress', () => {
     expect(await unpack(Buffer.alloc(0))).toBe('');
     const packed = cli('xz');
     await expect(unpack(packed.subarray(0, packed.length - 20))).rejects.toThrow(/lzma|read/i);
+  });
+
+  it.each([0, 7])('has the niceness %i that it is told', async (niceness) => {
+    f = await learnerFixture();
+    const helper = join(f.folder, 'helper');
+    await writeFile(helper, '#!/bin/sh\ncat >/dev/null; sleep 0.2; nice\n', { mode: 0o755 });
+    const options = { scratch: join(f.folder, 'scratch'), aptHelper: helper, niceness };
+    let said = '';
+    for await (const chunk of decompress(inChunks(gzipSync(text)), options)) said += chunk;
+    expect(said).toBe(`${getPriority() + niceness}\n`);
   });
 
   it('can be left early', async () => {
