@@ -34,16 +34,23 @@ export class StaleAnswers {
     const settled = asked.catch((error: unknown) => {
       // "Not there" was true then; what upstream says now is another matter.
       if (old.resolution.status !== 200 && !isDown(error)) throw error;
-      if (isDown(error)) this.#downUntilMs.set(host, clock.monotonicMs() + HOST_DOWN_MS);
+      if (isDown(error)) this.#noteDown(host);
       log.warn({ url, reason: reasonOf(error) }, 'served stale');
-      return undefined;
+      return 'failed' as const;
     });
     const down = (this.#downUntilMs.get(host) ?? 0) > clock.monotonicMs();
     const patience = down ? 0 : STALE_AFTER_MS;
-    const named = await withDeadline(clock, settled, patience, undefined);
-    if (named) return named;
-    if (!down) this.#downUntilMs.set(host, clock.monotonicMs() + HOST_DOWN_MS);
-    return known.markStale(url, old);
+    const named = await withDeadline(clock, settled, patience, 'late' as const);
+    if (named === 'late' && !down) this.#noteDown(host);
+    return named === 'late' || named === 'failed' ? known.markStale(url, old) : named;
+  }
+
+  #noteDown(host: string): void {
+    const now = this.#deps.clock.monotonicMs();
+    for (const [other, untilMs] of this.#downUntilMs) {
+      if (untilMs <= now) this.#downUntilMs.delete(other);
+    }
+    this.#downUntilMs.set(host, now + HOST_DOWN_MS);
   }
 }
 

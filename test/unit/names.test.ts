@@ -155,12 +155,11 @@ describe('the owner of a name', () => {
     clock.advance(30_000);
     state.answer = { status: 403 };
     expect(await names.resolve(other, false)).toMatchObject({ stale: true });
-    state.answer = async () => {
-      for (let n = 0; n < 5; n++) await turn();
-      return { status: 304 };
-    };
+    const { promise, resolve } = Promise.withResolvers<FakeAnswer>();
+    state.answer = () => promise;
     const waited = names.resolve(url, false);
     await later(100);
+    resolve({ status: 304 });
     expect(await waited).toMatchObject({ stale: false });
     clock.advance(30_000);
     state.answer = () => Promise.reject(unreachable());
