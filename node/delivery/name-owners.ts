@@ -2,7 +2,7 @@
 // silent.
 import { reasonOf } from '../errors.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
-import type { Clock } from '../platform/clock.ts';
+import { type Clock, deadlineSignal } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Peers } from '../transfer/peers.ts';
 import type { KnownNames, Named } from './known-names.ts';
@@ -49,11 +49,13 @@ export class NameOwners {
     const { fleet, peers, known, clock, log } = this.#deps;
     if (!peers) return undefined;
     const query = { url, noCache, view: fleet.view };
-    const until = clock.monotonicMs() + ASK_MS;
+    const signal = deadlineSignal(clock, ASK_MS);
+    let waits = false;
     try {
-      while (clock.monotonicMs() < until) {
-        const answer = await peers.name(member, query, new AbortController().signal);
-        if (answer.kind === 'pending') continue;
+      while (!signal.aborted) {
+        const answer = await peers.name(member, query, signal);
+        waits = answer.kind === 'pending';
+        if (waits) continue;
         if (answer.kind === 'streaming') return { ...answer, holder: member };
         if (answer.kind === 'resolved') return await known.adopt(url, member, answer);
         const reason = answer.kind === 'failed' ? answer.error.message : answer.kind;
@@ -63,6 +65,7 @@ export class NameOwners {
       // It is there and waits for upstream: another owner would only ask upstream once more.
       return 'failed';
     } catch (error) {
+      if (waits && signal.aborted) return 'failed';
       fleet.blame(member.id, 'unreachable', `${reasonOf(error)} (asked for ${url})`);
     }
     return undefined;

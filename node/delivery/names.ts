@@ -104,15 +104,21 @@ export class Names {
   /** As the owner. */
   async #revalidate(url: string, noCache: boolean): Promise<Named> {
     return await once(this.#revalidating, url, async () => {
-      const streaming = this.#upstream.streaming(url);
-      if (streaming) return streaming;
-      const told = noCache ? undefined : await this.#former.ask(url);
+      const told =
+        this.#atHand(url, noCache) ?? (noCache ? undefined : await this.#former.ask(url));
       if (told) return told;
       const old = await this.#known.last(url);
+      // What upstream owed may have come meanwhile.
+      const came = this.#atHand(url, noCache);
+      if (came) return came;
       // It may take longer than those who ask have patience for.
       const asked = this.#upstream.ask(url, old?.resolution);
       return await (old ? this.#stale.unlessTold(url, asked, old) : asked);
     });
+  }
+
+  #atHand(url: string, noCache: boolean): Named | undefined {
+    return this.#upstream.streaming(url) ?? (noCache ? undefined : this.#known.fresh(url));
   }
 
   async #say(asked: Named | Promise<Named>): Promise<NameAnswer> {

@@ -27,7 +27,7 @@ const unreachable = () => new HerdError('UPSTREAM_UNREACHABLE', 'no route to hos
 
 interface Setup {
   readonly others?: number;
-  readonly ask?: (n: number, query: NameQuery) => Promise<NameAnswer>;
+  readonly ask?: (n: number, query: NameQuery, signal: AbortSignal) => Promise<NameAnswer>;
 }
 
 function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), options: Setup = {}) {
@@ -44,9 +44,9 @@ function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), opt
   const catalog = new MemoryCatalog();
   const asked: string[] = [];
   const peers = {
-    name: async (peer: { name: string }, query: NameQuery) => {
+    name: async (peer: { name: string }, query: NameQuery, signal: AbortSignal) => {
       asked.push(peer.name);
-      return await ask!(asked.length, query);
+      return await ask!(asked.length, query, signal);
     },
   } as unknown as Peers;
   const pool = new PiecePool();
@@ -269,6 +269,24 @@ describe('another member', () => {
     expect(fleet.blames()).toEqual([]);
   });
 
+  test('an owner that hangs is waited for so long, and not by one call for ever', async () => {
+    const hang = (signal: AbortSignal) =>
+      new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal)));
+    const silent = setup(good, { others: 1, ask: (_n, _query, signal) => hang(signal) });
+    const answer = silent.names.resolve(foreign(silent.fleet), false);
+    await silent.later(25_000);
+    expect(await answer).toMatchObject({ kind: 'resolved' });
+    expect(silent.fleet.blames().length).toBe(1);
+    const waiting = setup(good, {
+      others: 1,
+      ask: async (n, _query, signal) => (n < 3 ? { kind: 'pending' } : await hang(signal)),
+    });
+    const late = waiting.names.resolve(foreign(waiting.fleet), false);
+    await waiting.later(25_000);
+    expect(await late).toMatchObject({ kind: 'resolved' });
+    expect(waiting.fleet.blames()).toEqual([]);
+  });
+
   describe('a node that has just started', () => {
     /** A name that this node owns from now on. */
     const own = (fleet: StaticFleet) => {
@@ -306,6 +324,28 @@ describe('another member', () => {
       clock.advance(30_000);
       expect(await names.answer(name, false)).toMatchObject({ kind: 'resolved' });
       expect([asked.length, upstream.requests.length]).toEqual([1, 2]);
+    });
+
+    test('what upstream still owes is not asked for again when it comes meanwhile', async () => {
+      const { promise: heard, resolve: tell } = Promise.withResolvers<NameAnswer>();
+      const { promise: owed, resolve: come } = Promise.withResolvers<FakeAnswer>();
+      const { names, fleet, upstream, catalog, later } = setup(() => owed, {
+        others: 2,
+        ask: async (n) => (n === 1 ? { kind: 'unknown' } : await heard),
+      });
+      const name = own(fleet);
+      await catalog.remember(name, resolution);
+      const first = names.resolve(name, false);
+      await later(5_000);
+      expect(await first).toMatchObject({ stale: true });
+      const second = names.resolve(name, false);
+      await later(0);
+      come({ ...good, pace: () => new Promise(() => {}) });
+      await later(500);
+      tell({ kind: 'unknown' });
+      await later(500);
+      expect(await second).toMatchObject({ kind: 'streaming' });
+      expect(upstream.requests.length).toBe(1);
     });
 
     test('is told what is known, and what upstream is telling', async () => {
