@@ -9,6 +9,7 @@ import type { Fleet, Member } from '../fleet/fleet.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
+import { Once } from '../platform/once.ts';
 import type { Counters } from '../status/counters.ts';
 import type { VolatileReport } from '../status/report.ts';
 import type { ClaimedName, NameAnswer, Peers } from '../transfer/peers.ts';
@@ -18,7 +19,6 @@ import { FormerOwner } from './former-owner.ts';
 import { KnownNames, type Named } from './known-names.ts';
 import { NameFetch } from './name-fetch.ts';
 import { NameOwners } from './name-owners.ts';
-import { once } from './once.ts';
 import { StaleAnswers } from './stale-answers.ts';
 
 interface NamesDeps {
@@ -49,8 +49,8 @@ export class Names {
   readonly #former: FormerOwner;
   readonly #upstream: NameFetch;
   readonly #stale: StaleAnswers;
-  readonly #asking = new Map<string, Promise<Named>>();
-  readonly #revalidating = new Map<string, Promise<Named>>();
+  readonly #asking = new Once<Named>();
+  readonly #revalidating = new Once<Named>();
 
   constructor(deps: NamesDeps, options: NamesOptions) {
     const known = new KnownNames(deps, options);
@@ -65,7 +65,7 @@ export class Names {
   /** For a client of this node. Throws HerdError when nobody can say. */
   async resolve(url: string, noCache: boolean): Promise<Named> {
     const fresh = noCache ? undefined : this.#known.fresh(url);
-    return fresh ?? (await once(this.#asking, url, () => this.#ask(url, noCache)));
+    return fresh ?? (await this.#asking.run(url, () => this.#ask(url, noCache)));
   }
 
   /** For a peer that takes this node for the owner of the name. */
@@ -103,7 +103,7 @@ export class Names {
 
   /** As the owner. */
   async #revalidate(url: string, noCache: boolean): Promise<Named> {
-    return await once(this.#revalidating, url, async () => {
+    return await this.#revalidating.run(url, async () => {
       const told =
         this.#atHand(url, noCache) ?? (noCache ? undefined : await this.#former.ask(url));
       if (told) return told;

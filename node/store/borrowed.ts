@@ -10,6 +10,7 @@ import { reasonOf } from '../errors.ts';
 import { KiB } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
+import { Once } from '../platform/once.ts';
 import type { ObjectReader, PartialObject, Store, StoredObject, StoreEvents } from './store.ts';
 
 interface Loan {
@@ -39,7 +40,7 @@ export class BorrowingStore implements Store {
   readonly #log: Log;
   readonly #folder: string;
   readonly #loans = new Map<Digest, Loan>();
-  readonly #adopting = new Map<Digest, Promise<boolean>>();
+  readonly #adopting = new Once<boolean>();
   readonly #events = new EventEmitter<StoreEvents>();
   /** As of the folder's last change, which each new file is. */
   #listing: Listing = listingOf(-1, []);
@@ -116,11 +117,7 @@ export class BorrowingStore implements Store {
    */
   adopt(digest: Digest, name: string, size: number): Promise<boolean> {
     if (this.stat(digest) !== undefined) return Promise.resolve(true);
-    const running = this.#adopting.get(digest);
-    if (running !== undefined) return running;
-    const done = this.#adopt(digest, name, size).finally(() => this.#adopting.delete(digest));
-    this.#adopting.set(digest, done);
-    return done;
+    return this.#adopting.run(digest, () => this.#adopt(digest, name, size));
   }
 
   on<E extends keyof StoreEvents>(event: E, fn: (...args: StoreEvents[E]) => void): void {

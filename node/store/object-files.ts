@@ -15,6 +15,7 @@ import { type Digest, Hasher, isDigest } from '../content/digest.ts';
 import { HASH_BYTES, PieceHasher } from '../content/piece-hashes.ts';
 import { KiB, pieceCount } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
+import { Once } from '../platform/once.ts';
 import type { OpenFiles } from './open-files.ts';
 
 export const READ_WRITE_CREATE = constants.O_RDWR | constants.O_CREAT;
@@ -27,7 +28,7 @@ export class ObjectFiles {
   readonly #files: OpenFiles;
   readonly #folder: string;
   /** Removals under way; a new object of the same name must not overtake them. */
-  readonly #removing = new Map<Digest, Promise<void>>();
+  readonly #removing = new Once<void>();
   readonly #clock: Clock;
   #slowUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -172,9 +173,7 @@ export class ObjectFiles {
   }
 
   remove(digest: Digest, size: number): Promise<void> {
-    const done = this.#unlink(digest, size).finally(() => this.#removing.delete(digest));
-    this.#removing.set(digest, done);
-    return done;
+    return this.#removing.run(digest, () => this.#unlink(digest, size));
   }
 
   async #unlink(digest: Digest, size: number): Promise<void> {
