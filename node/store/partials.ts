@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { HerdError } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
 import { type Clock, nowSeconds } from '../platform/clock.ts';
+import { Once } from '../platform/once.ts';
 import { FilePartial, type PartialHost } from './file-partial.ts';
 import { partialKeyPattern } from './partial-key.ts';
 
@@ -30,6 +31,8 @@ export class Partials {
   readonly #host: PartialHost;
   readonly #active = new Map<string, FilePartial | undefined>();
   readonly #kept = new Map<string, Kept>();
+  /** Removals under way; a new partial of the same key must not overtake them. */
+  readonly #removing = new Once<void>();
 
   /** `folder` is the store's, `maxBytes` its whole budget. */
   constructor(deps: PartialsDeps, options: { folder: string; maxBytes: number }) {
@@ -82,6 +85,7 @@ export class Partials {
     const kept = this.#kept.get(key);
     this.#kept.delete(key);
     try {
+      await this.#removing.get(key);
       const bytes = kept?.bytes ?? 0;
       // What can never fit must not push out everything else first.
       const reserved = sizeHint > this.#maxBytes ? 0 : Math.max(bytes, sizeHint);
@@ -102,7 +106,7 @@ export class Partials {
   /** Gives up one that is kept. */
   remove(key: string): Promise<void> {
     this.#kept.delete(key);
-    return unlink(join(this.#folder, key)).catch(() => {});
+    return this.#removing.run(key, () => unlink(join(this.#folder, key)).catch(() => {}));
   }
 
   async suspendAll(): Promise<void> {
