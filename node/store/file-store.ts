@@ -69,7 +69,7 @@ export class FileStore implements Store {
       { clock, entries: () => this.#objects.values(), onError },
       { path: join(folder, 'store.index'), lines },
     );
-    const drop = ({ digest }: TrustedEntry) => this.#objects.delete(digest);
+    const drop = (entry: TrustedEntry) => this.#objects.drop(entry);
     const trust = new Trust({ clock, log, files, index, drop }, options);
     const oversizeCame = () => this.#budget.dropOversizeLater();
     const events = this.#events;

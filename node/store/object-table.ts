@@ -190,8 +190,9 @@ export class ObjectTable {
   }
 
   /** Removes this very object, not one that came under its digest since. */
-  async drop(entry: ObjectEntry): Promise<void> {
-    if (this.#entries.get(entry.digest) !== entry) return;
+  async drop(known: TrustedEntry): Promise<void> {
+    const entry = this.#entries.get(known.digest);
+    if (entry === undefined || entry !== known) return;
     this.#forget(entry);
     this.#deps.index.remove(entry.digest);
     this.#deps.events.emit('removed', objectOf(entry));

@@ -18,6 +18,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Digest, digestOf, sha256 } from '../../node/content/digest.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
 import { type Clock, systemClock } from '../../node/platform/clock.ts';
+import { silentLog } from '../../node/platform/log.ts';
 import { seededRandom } from '../../node/platform/random.ts';
 import type { Store } from '../../node/store/store.ts';
 import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
@@ -116,6 +117,26 @@ describe('a file store that starts again', () => {
     const again = await place.open({ verifyAfterMs: 1 });
     const removed = new Promise((resolve) => again.on('removed', resolve));
     expect(await removed).toHaveProperty('digest', bad);
+  });
+
+  it('does not take what came in meanwhile for the damaged object it replaces', async () => {
+    const first = await place.open();
+    const bytes = body(200_000);
+    const digest = await put(first, bytes);
+    await first.close();
+    await forgetCleanEnd();
+    await flipByte(pathOf(digest), 5);
+    const clock = new ManualClock();
+    const found: string[] = [];
+    const log = { ...silentLog, warn: (_: object, line: string) => void found.push(line) };
+    const store = await place.open({ verifyAfterMs: 5000, settleMs: 1e9 }, { clock, log });
+    const before = clock.pending;
+    clock.advance(5000);
+    await expect.poll(() => clock.pending).toBe(before);
+    await put(store, bytes);
+    clock.advance(10);
+    await expect.poll(() => found).toEqual(['stored object is damaged: removed']);
+    expect(await has(store, bytes)).toBe(true);
   });
 
   it('trusts what was flushed to the disk before the unclean end', async () => {
