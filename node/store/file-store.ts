@@ -119,6 +119,7 @@ export class FileStore implements Store {
     await store.#objects.load(index.entries, wasClean);
     await store.#partials.load();
     store.#index.opened();
+    if (store.#objects.oversizeBytes > 0) store.#budget.dropOversizeLater();
     await store.#budget.fit();
     store.#trust.begin(store.#objects.values());
     return store;

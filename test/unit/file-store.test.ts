@@ -271,6 +271,19 @@ describe('a file store under pressure', () => {
     await reader.close();
     minutePasses();
     await expect.poll(() => store.stat(large)).toBeUndefined();
+  it('finds at its start what is larger than the budget, and keeps it for a minute', async () => {
+    const first = await place.open();
+    const digest = await put(first, body(5000));
+    await first.close();
+    const clock = new ManualClock();
+    const store = await place.open({ maxBytes: 1000 }, { clock });
+    clock.advance(59_999);
+    expect(store.stat(digest)).toBeDefined();
+    clock.advance(1);
+    await expect.poll(() => store.stat(digest)).toBeUndefined();
+    expect(await readdir(join(pathOf(digest), '..'))).toEqual([]);
+  });
+
     expect(store.bytes).toBe(601);
   });
 
