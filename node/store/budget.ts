@@ -32,6 +32,7 @@ export interface BudgetOptions {
 const oversizeGraceMs = 60_000;
 const fullDiskStep = 16 * MiB;
 
+const fullDiskPart = 1 / 8;
 export class Budget {
   readonly #deps: BudgetDeps;
   readonly #options: BudgetOptions;
@@ -67,7 +68,7 @@ export class Budget {
 
   /** The disk was full, whatever was counted: frees about `bytes`, and some more at once. */
   diskWasFull(bytes: number): Promise<void> {
-    const step = Math.min(fullDiskStep, this.#deps.objects.bytes);
+    const step = Math.min(fullDiskStep, this.#deps.objects.bytes * fullDiskPart);
     return this.#evict(Math.max(bytes, step), 'disk');
   }
 

@@ -83,6 +83,14 @@ it('gives up what can never fit when the disk is full', async () => {
   expect(gone).toEqual(['object 2']);
 });
 
+it('gives up a part of a small store when the disk is full, or what is needed', async () => {
+  const { budget, gone } = await budgetOf([10, 10, 10, 10, 10, 10, 10, 10, 10]);
+  await budget.diskWasFull(1);
+  expect(gone).toEqual(['object 0', 'object 1']);
+  await budget.diskWasFull(25);
+  expect(gone.length).toBe(5);
+});
+
 it('lets a reader finish what can never fit', async () => {
   const { budget, gone, clock, objects } = await budgetOf([50, 500]);
   const read = objects.get('object 1')!;
