@@ -30,14 +30,16 @@ export interface BudgetOptions {
 }
 
 const oversizeGraceMs = 60_000;
+/** At a full disk so much goes at once, and of a small store not more than this part. */
 const fullDiskStep = 16 * MiB;
-
 const fullDiskPart = 1 / 8;
+
 export class Budget {
   readonly #deps: BudgetDeps;
   readonly #options: BudgetOptions;
   readonly #free: FreeSpace;
   #oversizeTimer: Timer | undefined;
+  #closed = false;
 
   constructor(deps: BudgetDeps, options: BudgetOptions) {
     this.#deps = deps;
@@ -74,6 +76,7 @@ export class Budget {
 
   /** What is larger than the whole budget may stay for a minute, and while it is read. */
   dropOversizeLater(): void {
+    if (this.#closed) return;
     this.#oversizeTimer ??= this.#deps.clock.after(oversizeGraceMs, () => {
       this.#oversizeTimer = undefined;
       this.#deps.inBackground(() => this.#dropOversize());
@@ -81,6 +84,7 @@ export class Budget {
   }
 
   close(): void {
+    this.#closed = true;
     this.#oversizeTimer?.cancel();
   }
 

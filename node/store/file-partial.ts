@@ -33,6 +33,8 @@ export class FilePartial implements PartialObject {
   /** A failed append may have left bytes behind the end. */
   #hasTail = false;
   #moving: Promise<void> | undefined;
+  /** The latest change. */
+  #running: Promise<void> | undefined;
   /** All its bytes, while there is no file. */
   #held: Buffer[] | undefined;
 
@@ -134,6 +136,12 @@ export class FilePartial implements PartialObject {
     });
   }
 
+  /** Suspends it after the change that runs now, if it is not stored by that. */
+  async suspendWhenIdle(): Promise<void> {
+    while (this.#state === 'busy') await this.#running?.catch(() => {});
+    if (this.#state === 'open') await this.suspend();
+  }
+
   async discard(): Promise<void> {
     await this.#exclusive('closed', async () => {
       if (!this.#held || this.#hasTail) {
@@ -150,7 +158,8 @@ export class FilePartial implements PartialObject {
     if (this.#state !== 'open') throw closed(this.key);
     this.#state = 'busy';
     try {
-      await fn();
+      this.#running = fn();
+      await this.#running;
       this.#state = after;
     } catch (error) {
       this.#state = 'open';

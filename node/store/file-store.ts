@@ -164,7 +164,7 @@ export class FileStore implements Store {
     return this.#objects.delete(digest);
   }
 
-  /** Suspends what is still coming in. */
+  /** Ends what is being written, and suspends what is still coming in. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -111,7 +111,7 @@ export class Partials {
 
   async suspendAll(): Promise<void> {
     const open = Array.from(this.#active.values());
-    await Promise.all(open.map((partial) => partial?.suspend().catch(() => {})));
+    await Promise.all(open.map((partial) => partial?.suspendWhenIdle().catch(() => {})));
   }
 
   #ended(partial: FilePartial, kept: number | undefined): void {

@@ -106,4 +106,6 @@ it('lets a reader finish what can never fit', async () => {
   budget.dropOversizeLater();
   budget.close();
   expect(clock.pending).toBe(0);
+  budget.dropOversizeLater();
+  expect(clock.pending).toBe(0);
 });

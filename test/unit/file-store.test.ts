@@ -236,7 +236,54 @@ describe('a file store that starts again', () => {
   });
 });
 
+describe('a file store that closes', () => {
+  it('lets what is being committed end, and removes nothing later', async () => {
+    const clock = new ManualClock();
+    const store = await place.open({ maxBytes: 1000 }, { clock });
+    const bytes = body(500_000);
+    const partial = await store.partial('k');
+    await partial.append(bytes);
+    let committed = false;
+    const object = { digest: digestOf(bytes), size: bytes.length };
+    const done = partial.commit(object, hashesOf(bytes)).then(() => {
+      committed = true;
+    });
+    await new Promise(setImmediate);
+    expect(committed).toBe(false);
+    await store.close();
+    expect(committed).toBe(true);
+    await done;
+    expect(clock.pending).toBe(0);
+    const again = await place.open();
+    expect(await has(again, bytes)).toBe(true);
+  });
+
+  it('keeps what was appended, also while more is being', async () => {
+    const store = await place.open();
+    const partial = await store.partial('k', 100_000);
+    await partial.append(body(1000));
+    const more = partial.append(body(2000)).catch(() => {});
+    await store.close();
+    await more;
+    expect(partial.bytes).toBeGreaterThan(0);
+    expect((await (await place.open()).partial('k')).bytes).toBe(partial.bytes);
+  });
+});
+
 describe('a file store under pressure', () => {
+  it('finds at its start what is larger than the budget, and keeps it for a minute', async () => {
+    const first = await place.open();
+    const digest = await put(first, body(5000));
+    await first.close();
+    const clock = new ManualClock();
+    const store = await place.open({ maxBytes: 1000 }, { clock });
+    clock.advance(59_999);
+    expect(store.stat(digest)).toBeDefined();
+    clock.advance(1);
+    await expect.poll(() => store.stat(digest)).toBeUndefined();
+    expect(await readdir(join(pathOf(digest), '..'))).toEqual([]);
+  });
+
   it('serves repeated hits without the disk', async () => {
     const store = await place.open();
     const digest = await put(store, body(200_000));
@@ -271,19 +318,6 @@ describe('a file store under pressure', () => {
     await reader.close();
     minutePasses();
     await expect.poll(() => store.stat(large)).toBeUndefined();
-  it('finds at its start what is larger than the budget, and keeps it for a minute', async () => {
-    const first = await place.open();
-    const digest = await put(first, body(5000));
-    await first.close();
-    const clock = new ManualClock();
-    const store = await place.open({ maxBytes: 1000 }, { clock });
-    clock.advance(59_999);
-    expect(store.stat(digest)).toBeDefined();
-    clock.advance(1);
-    await expect.poll(() => store.stat(digest)).toBeUndefined();
-    expect(await readdir(join(pathOf(digest), '..'))).toEqual([]);
-  });
-
     expect(store.bytes).toBe(601);
   });
 
