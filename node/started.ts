@@ -7,7 +7,16 @@ export class Started {
     return part;
   }
 
+  /** Ends each once, also where another fails; then throws the first failure. */
   async close(): Promise<void> {
-    for (const end of this.#ends.reverse()) await end();
+    const failures: unknown[] = [];
+    for (let end = this.#ends.pop(); end; end = this.#ends.pop()) {
+      try {
+        await end();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }
