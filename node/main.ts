@@ -11,6 +11,7 @@ import {
 import { type Config, keyOf, type Listen, thisMachine } from './config.ts';
 import { showHostPort } from './config-values.ts';
 import { systemClock } from './platform/clock.ts';
+import { reachableHost } from './platform/everywhere.ts';
 import { takeInheritedSockets } from './platform/listen-fds.ts';
 import { createLog, type Log } from './platform/log.ts';
 import { systemRandom } from './platform/random.ts';
@@ -28,15 +29,11 @@ async function startNode(config: Config, log: Log): Promise<Service> {
   const node = await start(config, { log, sockets });
   const [listen] = node.aptListen;
   if (listen !== undefined) {
-    process.stdout.write(`Acquire::http::Proxy "http://${showHostPort(reachable(listen))}";\n`);
+    // apt cannot connect to "all addresses".
+    const reachable = { ...listen, host: reachableHost(listen.host) };
+    process.stdout.write(`Acquire::http::Proxy "http://${showHostPort(reachable)}";\n`);
   }
   return node;
-}
-
-/** apt cannot connect to "all addresses". */
-function reachable({ host, port }: Listen): Listen {
-  if (host === '0.0.0.0') return { host: '127.0.0.1', port };
-  return host === '::' ? { host: '::1', port } : { host, port };
 }
 
 async function startTracker(config: Config, log: Log): Promise<Service> {

@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { HerdError, reasonOf } from '../node/errors.ts';
 import type { Clock } from '../node/platform/clock.ts';
+import { isEverywhere, reachableHost } from '../node/platform/everywhere.ts';
 import type { Log } from '../node/platform/log.ts';
 import type { Random } from '../node/platform/random.ts';
 import {
@@ -57,9 +58,10 @@ export async function startTracker(deps: TrackerDeps, options: TrackerOptions): 
   service.route(server);
   const url = await server.listen({ host: options.host, port: options.port });
   const port = Number(new URL(url).port);
+  const loopback = options.host === '::' ? '[::1]' : reachableHost(options.host);
   return {
     url,
-    localUrl: isUnspecified(options.host) ? `https://127.0.0.1:${port}` : url,
+    localUrl: isEverywhere(options.host) ? `https://${loopback}:${port}` : url,
     port,
     report: () => service.report(),
     async close() {
@@ -125,7 +127,7 @@ class TrackerService {
   }
 
   #withAddress({ member }: Announcement, remote: string): Member {
-    if (member.address !== '' && !isUnspecified(member.address)) return member;
+    if (member.address !== '' && !isEverywhere(member.address)) return member;
     return { ...member, address: reachable(remote, this.#host) };
   }
 
@@ -160,14 +162,10 @@ function plainAddress(address: string): string {
   return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
 }
 
-function isUnspecified(address: string): boolean {
-  return address === '0.0.0.0' || address === '::';
-}
-
 // A node that hosts its tracker reaches it over loopback, where the others do not reach the node.
 function reachable(remote: string, listenHost: string): string {
   const loopback = remote === '::1' || remote.startsWith('127.');
-  if (!loopback || !isUnspecified(listenHost)) return remote;
+  if (!loopback || !isEverywhere(listenHost)) return remote;
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   const outer = addresses.find(({ internal, address }) => !internal && isIPv4(address));
   return outer?.address ?? remote;

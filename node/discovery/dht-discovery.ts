@@ -8,6 +8,7 @@ import KRpc from 'k-rpc';
 import type { Digest } from '../content/digest.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
+import { isEverywhere } from '../platform/everywhere.ts';
 import type { Log } from '../platform/log.ts';
 import type { Random } from '../platform/random.ts';
 import { Announcer } from './announcer.ts';
@@ -177,7 +178,7 @@ export class DhtDiscovery implements Discovery {
         this.#follow();
         resolve();
       });
-      this.#dht.listen(port, host === '::' ? '0.0.0.0' : host);
+      this.#dht.listen(port, isEverywhere(host) ? '0.0.0.0' : host);
     });
   }
 

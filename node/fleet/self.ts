@@ -2,6 +2,7 @@
 import { availableParallelism, loadavg } from 'node:os';
 import type { Member, Vitals } from '../../tracker/protocol.ts';
 import { PROTOCOL_VERSION } from '../limits.ts';
+import { isEverywhere } from '../platform/everywhere.ts';
 import type { Counters } from '../status/counters.ts';
 import type { Store } from '../store/store.ts';
 import { version } from '../version.ts';
@@ -39,7 +40,7 @@ export function selfOf({ id, hosts, startedAtMs }: SelfParts, options: SelfOptio
 
 /** Listening everywhere, a node does not know how others reach it: the trackers see it. */
 function ownAddress(host: string): string {
-  return host === '0.0.0.0' || host === '::' ? '' : host;
+  return isEverywhere(host) ? '' : host;
 }
 
 export function vitalsOf({ store, counters }: { store: Store; counters: Counters }): Vitals {

@@ -55,8 +55,11 @@ describe('the tracker and its client', () => {
 
   it('is reached over loopback by its own machine where it listens everywhere', async () => {
     const { port, localUrl } = await tracker({ host: '::' });
-    expect(localUrl).toBe(`https://127.0.0.1:${port}`);
+    // bindv6only (ipv6(7)): over IPv4 nobody would answer.
+    expect(localUrl).toBe(`https://[::1]:${port}`);
     expect((await ask(localUrl, '/v1/fleet')).status).toBe(200);
+    const onlyIpv4 = await tracker({ host: '0.0.0.0' });
+    expect(onlyIpv4.localUrl).toBe(`https://127.0.0.1:${onlyIpv4.port}`);
     const narrow = await tracker();
     expect(narrow.localUrl).toBe(narrow.url);
   });
