@@ -42,6 +42,12 @@ export class HerdError extends Error {
     return { code: this.code, status: this.status, message: this.message, tried: this.tried };
   }
 
+  /** `error` itself where it is one, else INTERNAL. */
+  static of(error: unknown): HerdError {
+    if (error instanceof HerdError) return error;
+    return new HerdError('INTERNAL', reasonOf(error), { cause: error });
+  }
+
   /** The reverse of `toJSON`, for errors that a peer reports; unknown codes become INTERNAL. */
   static from(record: Partial<ErrorRecord>): HerdError {
     const code = record.code !== undefined && record.code in table ? record.code : 'INTERNAL';

@@ -4,7 +4,7 @@
 // Snapshots (one InRelease with exactly the indexes it lists) will decide here what is adopted.
 import type { Catalog } from '../catalog/catalog.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
-import { HerdError, reasonOf } from '../errors.ts';
+import { HerdError } from '../errors.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
@@ -130,8 +130,7 @@ export class Names {
       const { resolution, ageMs, stale } = named;
       return { kind: 'resolved', resolution, ageMs, stale };
     } catch (error) {
-      const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
-      return { kind: 'failed', error: known.toJSON() };
+      return { kind: 'failed', error: HerdError.of(error).toJSON() };
     }
   }
 }

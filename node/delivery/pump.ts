@@ -1,5 +1,5 @@
 // Feeds a flight from one peer's stream, without any other source behind it.
-import { HerdError, reasonOf } from '../errors.ts';
+import { HerdError } from '../errors.ts';
 import type { Counters } from '../status/counters.ts';
 import type { PieceStream } from '../transfer/peers.ts';
 import type { Flight } from './flight.ts';
@@ -22,8 +22,7 @@ export async function pumpStream(
     }
     if (flight.state === 'running') throw new HerdError('SOURCE_FAILED', 'the stream ended early');
   } catch (error) {
-    const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
-    await flight.fail(known);
+    await flight.fail(HerdError.of(error));
   } finally {
     stream.cancel();
   }

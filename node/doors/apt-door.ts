@@ -211,10 +211,7 @@ export class AptDoor {
   }
 
   #failed(res: ServerResponse, url: string, error: unknown): void {
-    const herdError =
-      error instanceof HerdError
-        ? error
-        : new HerdError('INTERNAL', reasonOf(error), { cause: error });
+    const herdError = HerdError.of(error);
     const { code, status, message, tried } = herdError;
     if (status >= 500 || res.headersSent) {
       this.#deps.counters.add('apt.errors');

@@ -19,7 +19,7 @@ interface PeerDoorDeps extends WriterDeps {
   readonly pool: PiecePool;
   readonly owner: Owner;
   readonly names: Names;
-  /** All members that this node knows, for peers without a tracker. */
+  /** The members that this node reaches, for peers without a tracker. */
   readonly members: () => readonly Member[];
   readonly log: Log;
 }
@@ -39,7 +39,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     throw new HerdError('BAD_REQUEST', message);
   });
   server.setErrorHandler((error, _request, reply) => {
-    const known = error instanceof HerdError ? error : wrap(error);
+    const known = wrap(error);
     void reply.code(known.status).send(known.toJSON());
   });
   server.post('/v1/want', async (request, reply) => {
@@ -93,7 +93,7 @@ function wrap(error: unknown): HerdError {
   if (status === 400 || status === 413 || status === 415) {
     return new HerdError('BAD_REQUEST', reasonOf(error), { status });
   }
-  return new HerdError('INTERNAL', reasonOf(error), { cause: error });
+  return HerdError.of(error);
 }
 
 function isKey(key: string): boolean {

@@ -2,7 +2,7 @@
 import type { Feeder } from '../delivery/feeder.ts';
 import type { Flight } from '../delivery/flight.ts';
 import type { Supply } from '../delivery/owner.ts';
-import { HerdError, reasonOf } from '../errors.ts';
+import { HerdError } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
@@ -44,8 +44,7 @@ export async function writePieces(
     if (supply.kind === 'stored') await writeStored(deps, out, supply.object, range);
     else await writeFlight(deps, out, supply.boarding.flight, supply.boarding.feeder, range);
   } catch (error) {
-    const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
-    if (!out.gone) await out.write(encode.fail(known.toJSON()));
+    if (!out.gone) await out.write(encode.fail(HerdError.of(error).toJSON()));
     out.end();
     return false;
   }
