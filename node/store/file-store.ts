@@ -133,11 +133,6 @@ export class FileStore implements Store {
     return this.#objects.bytes;
   }
 
-  /** Bytes that partial objects take, in work and kept for later. */
-  get partialBytes(): number {
-    return this.#partials.bytes;
-  }
-
   on<E extends keyof StoreEvents>(event: E, fn: (...args: StoreEvents[E]) => void): void {
     (this.#events as EventEmitter).on(event, fn);
   }

@@ -17,10 +17,6 @@ export class HotCache {
     this.#max = options.maxBytes;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   get(digest: Digest): HotObject | undefined {
     const object = this.#objects.get(digest);
     if (object === undefined) return undefined;

@@ -125,14 +125,14 @@ export class IndexWriter {
   }
 
   /** Resolves when all changes so far are with the kernel. */
-  async flush(): Promise<void> {
+  async #flush(): Promise<void> {
     this.#begin();
     for (; this.#running !== undefined; this.#begin()) await this.#running;
   }
 
   /** Rewrites the file with the order of last use and marks a clean end. */
   async close(bootId: string): Promise<void> {
-    await this.flush();
+    await this.#flush();
     this.#closed = true;
     try {
       await this.#rewrite(`! closed ${bootId}\n`);

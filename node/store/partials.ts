@@ -42,14 +42,6 @@ export class Partials {
     this.#host = { ...deps, ended: (partial, kept) => this.#ended(partial, kept) };
   }
 
-  /** Bytes that they take on disk or in memory. */
-  get bytes(): number {
-    let sum = 0;
-    for (const partial of this.#active.values()) sum += partial?.bytes ?? 0;
-    for (const kept of this.#kept.values()) sum += kept.bytes;
-    return sum;
-  }
-
   /** Bytes to count on: with what is reserved, without what is larger than the whole budget. */
   get claimedBytes(): number {
     let sum = 0;

@@ -75,9 +75,7 @@ describe('a file store that starts again', () => {
     expect(order).toEqual([digests[1], digests[2], digests[0]]);
     expect(again.stat(digests[0]!)).toHaveProperty('lastModified', 'Tue, 01 Jul 2025 10:00:00 GMT');
     expect(await has(again, body(300_000))).toBe(true);
-    expect(again.partialBytes).toBe(5000);
     expect((await again.partial('half')).bytes).toBe(5000);
-    expect(again.partialBytes).toBe(5000);
     await expect(store.open(digests[0]!)).rejects.toThrow('store is closed');
   });
 
@@ -188,8 +186,7 @@ describe('a file store that starts again', () => {
     await store.close();
     const past = new Date(Date.now() - 25 * 3600_000);
     await utimes(join(place.folder, 'partial', 'old'), past, past);
-    const again = await place.open();
-    expect(again.partialBytes).toBe(10);
+    await place.open();
     expect(await readdir(join(place.folder, 'partial'))).toEqual(['new']);
   });
 
