@@ -1,7 +1,7 @@
 // The state folder: made when missing, owned by one process at a time, with the node's own id.
 import { mkdir, open, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { HerdError, reasonOf } from '../errors.ts';
 import type { Random } from '../platform/random.ts';
 
@@ -39,12 +39,27 @@ export async function openStateFolder(
 
 async function makeWritable(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o750 });
+    await makeFolders(path);
     const probe = join(path, `.write-probe-${process.pid}`);
     await (await open(probe, 'w')).close();
     await unlink(probe);
   } catch (error) {
     throw failure(path, error);
+  }
+}
+
+// Node's recursive mkdir tries for ever where a folder is there in which none can be made (/proc).
+async function makeFolders(path: string): Promise<void> {
+  const make = () =>
+    mkdir(path, { mode: 0o750 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  try {
+    await make();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolders(dirname(path));
+    await make();
   }
 }
 

@@ -8,8 +8,14 @@ const main = path.join(import.meta.dirname, '../../node/debherd.js');
 
 /** Through its first line, as a link in a bin folder runs it. */
 function debherd(...args: string[]) {
+  // What hangs is ended.
   const env = { PATH: path.dirname(process.execPath), HOME: '/nowhere' };
-  const { status, stdout, stderr } = spawnSync(main, args, { env, encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(main, args, {
+    env,
+    encoding: 'utf8',
+    timeout: 5_000,
+    killSignal: 'SIGKILL',
+  });
   return { status, stdout, stderr };
 }
 
@@ -30,4 +36,10 @@ it.each([
   const { status, stdout, stderr } = debherd(...args);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   expect(stderr).toMatch(line);
+});
+
+it('refuses a state folder where the kernel lets none be made', () => {
+  const { status, stderr } = debherd('run', '--apt-listen', '127.0.0.1:0', '--state', '/proc/a/b');
+  expect(stderr).toMatch(/^debherd: state folder \/proc\/a\/b is not writable: ENOENT.*\n$/);
+  expect(status).toBe(1);
 });
