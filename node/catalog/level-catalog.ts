@@ -33,6 +33,9 @@ const openOptions = { cacheSize: MiB, writeBufferSize: 512 * KiB, compression: f
 /** Answers kept in memory: a herd asks for the same few hundred files within minutes. */
 const ANSWERS_MAX = 1024;
 
+/** Whoever asks for a name makes its owner confirm it: one that was not for so long is dropped. */
+const UNASKED_MS = 30 * 24 * 3600_000;
+
 export class LevelCatalog implements Catalog {
   readonly #db: Database;
   /** Oldest first; emptied whenever anything is learned. */
@@ -54,6 +57,7 @@ export class LevelCatalog implements Catalog {
   static async open(folder: string): Promise<LevelCatalog> {
     try {
       const db = await openDatabase(folder);
+      await dropUnasked(db);
       const indexes = new KnownIndexes<LevelIndex>();
       const rows = db.values<string, LevelIndex>({ gt: 'i!', lt: 'i"', valueEncoding: 'json' });
       for await (const index of rows) indexes.set(index);
@@ -186,6 +190,25 @@ async function openDatabase(folder: string): Promise<Database> {
   await removeDatabase(folder);
   await db.open();
   return db;
+}
+
+/**
+ * Drops the resolutions that nobody asks for any more. Their age counts from the latest of their
+ * host: while a host is away, what it said last holds, however long that is.
+ */
+async function dropUnasked(db: Database): Promise<void> {
+  const latest = new Map<string, number>();
+  const found: { key: string; host: string; checkedAtMs: number }[] = [];
+  const range = { gt: 'r!', lt: 'r"', valueEncoding: 'json' };
+  for await (const [key, { checkedAtMs }] of db.iterator<string, Resolution>(range)) {
+    const host = key.split('/', 3)[2] ?? '';
+    latest.set(host, Math.max(checkedAtMs, latest.get(host) ?? 0));
+    found.push({ key, host, checkedAtMs });
+  }
+  const old = found.filter(({ host, checkedAtMs }) => {
+    return (latest.get(host) ?? 0) - checkedAtMs > UNASKED_MS;
+  });
+  if (old.length > 0) await db.batch(old.map(({ key }) => ({ type: 'del', key })));
 }
 
 /** Only what LevelDB itself puts into its folder. */

@@ -55,6 +55,26 @@ it('LevelCatalog begins anew when its database is damaged', async () => {
   await second.close();
 });
 
+it('LevelCatalog drops what was asked for no more, except of a host away', async () => {
+  const folder = await tempFolder();
+  const dayMs = 24 * 3600_000;
+  const names: [string, number][] = [
+    ['http://m.example/asked', 100],
+    ['http://m.example/asked-last-month', 70],
+    ['http://m.example/asked-before', 69],
+    ['http://away.example/asked-before', 2],
+  ];
+  const first = await LevelCatalog.open(folder);
+  for (const [url, day] of names) {
+    await first.remember(url, { status: 404, checkedAtMs: day * dayMs });
+  }
+  await first.close();
+  const second = await LevelCatalog.open(folder);
+  const kept = await Promise.all(names.map(async ([url]) => !!(await second.resolution(url))));
+  expect(kept).toEqual([true, true, false, true]);
+  await second.close();
+});
+
 it('LevelCatalog says which folder is in use', async () => {
   const folder = await tempFolder();
   const first = await LevelCatalog.open(folder);
