@@ -6,7 +6,9 @@ import { IndexLearner, learnerDefaults } from './catalog/learner.ts';
 import { LevelCatalog } from './catalog/level-catalog.ts';
 import { nameBook } from './catalog/name-book.ts';
 import type { Config, Listen } from './config.ts';
+import type { Digest } from './content/digest.ts';
 import { PiecePool } from './content/piece-pool.ts';
+import { cameFromMember } from './delivery/came-from-member.ts';
 import { Flights } from './delivery/flights.ts';
 import { HerdDelivery } from './delivery/herd-delivery.ts';
 import { Names } from './delivery/names.ts';
@@ -119,12 +121,13 @@ async function openBase({ config, platform, decorate, started }: Site) {
   const startedAtMs = clock.nowMs();
   const folder = started.add(await openStateFolder({ random }, { path: config.state }));
   const sources = await AptSources.open(platform, config.aptSources);
+  // Set as soon as there are flights; until then nothing can be busy, nor come in.
+  const later = { busy: () => false, heldElsewhere: (_: Digest) => false };
   const fileStore = started.add(
-    await FileStore.open(platform, {
-      folder: folder.path,
-      maxBytes: config.cacheMax,
-      minFreeBytes: config.minFree,
-    }),
+    await FileStore.open(
+      { ...platform, heldElsewhere: (digest) => later.heldElsewhere(digest) },
+      { folder: folder.path, maxBytes: config.cacheMax, minFreeBytes: config.minFree },
+    ),
   );
   const borrowing = new BorrowingStore(
     { store: fileStore, clock, log },
@@ -169,8 +172,7 @@ async function openBase({ config, platform, decorate, started }: Site) {
     counters: new Counters(),
     pool: new PiecePool(),
     garbage: youngGarbage(),
-    // Set as soon as there are flights; until then nothing can be busy.
-    busy: (): boolean => false,
+    later,
   };
 }
 
@@ -212,7 +214,7 @@ async function openHerd(site: Site, base: Base, key: FleetKey) {
     counters.add(way === 'sent' ? 'dht.datagrams.sent' : 'dht.datagrams.received');
   const plainDiscovery = started.add(
     await DhtDiscovery.open(
-      { ...platform, fleet, announced, datagram, busy: () => base.busy() },
+      { ...platform, fleet, announced, datagram, busy: () => base.later.busy() },
       { host, port, key },
     ),
   );
@@ -242,7 +244,8 @@ function openHeart({ config, platform, started }: Site, base: Base, net: Network
   const common = { garbage, fleet, peers, upstream, counters, clock, log, store };
   const swarms = new Swarms({ clock });
   const flights = started.add(new Flights({ ...common, pool, discovery, swarms }));
-  base.busy = () => flights.active > 0;
+  base.later.busy = () => flights.active > 0;
+  base.later.heldElsewhere = (digest) => cameFromMember(flights, digest);
   const names = new Names(
     { ...common, pool, catalog, flights },
     { freshnessMs: config.nameFreshness },

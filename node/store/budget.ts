@@ -1,6 +1,5 @@
 // Keeps the store within its limits, a budget of bytes and a floor of free space: makes room
 // before bytes come, by giving up what is needed least.
-import type { Digest } from '../content/digest.ts';
 import { MiB } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { type Candidate, victims } from './eviction.ts';
@@ -15,8 +14,6 @@ export interface BudgetDeps {
     'size' | 'bytes' | 'oversizeBytes' | 'isOversize' | 'values' | 'delete' | 'drop'
   >;
   readonly partials: Pick<Partials, 'claimedBytes' | 'kept' | 'remove'>;
-  /** How many other members are known to hold it. */
-  readonly heldElsewhere?: (digest: Digest) => number;
   /** Runs one piece of work after the other. */
   inBackground(work: () => Promise<void>): void;
 }
@@ -119,7 +116,7 @@ export class Budget {
       yield candidateOf(entry.digest, entry.size, order++, {
         pinned: entry.readers > 0,
         oversize,
-        heldElsewhere: this.#deps.heldElsewhere?.(entry.digest) ?? 0,
+        heldElsewhere: entry.heldElsewhere,
       });
     }
   }
@@ -144,6 +141,6 @@ function candidateOf(
   lastUsed: number,
   rest: Partial<Candidate>,
 ): Candidate {
-  const defaults = { pinned: false, partial: false, oversize: false, heldElsewhere: 0 };
+  const defaults = { pinned: false, partial: false, oversize: false, heldElsewhere: false };
   return { key, size, lastUsed, ...defaults, ...rest };
 }

@@ -12,8 +12,8 @@ export interface Candidate {
   readonly partial: boolean;
   /** Larger than the whole budget. */
   readonly oversize: boolean;
-  /** How many other members are known to hold it. */
-  readonly heldElsewhere: number;
+  /** Other members hold it, too. */
+  readonly heldElsewhere: boolean;
 }
 
 /**
@@ -38,5 +38,5 @@ export function victims(candidates: Iterable<Candidate>, bytes: number): Candida
 function rank(candidate: Candidate): number {
   if (candidate.oversize) return 0;
   if (candidate.partial) return 1;
-  return candidate.heldElsewhere > 0 ? 2 : 3;
+  return candidate.heldElsewhere ? 2 : 3;
 }

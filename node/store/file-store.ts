@@ -22,8 +22,8 @@ import { Trust, type TrustedEntry } from './trust.ts';
 export interface FileStoreDeps {
   readonly clock: Clock;
   readonly log: Log;
-  /** How many other members are known to hold it; default: nobody is known. */
-  readonly heldElsewhere?: (digest: Digest) => number;
+  /** Asked when an object comes in: whether other members hold it, too. Default: none does. */
+  readonly heldElsewhere?: (digest: Digest) => boolean;
 }
 
 export interface FileStoreOptions {
@@ -72,9 +72,10 @@ export class FileStore implements Store {
     const drop = (entry: TrustedEntry) => this.#objects.drop(entry);
     const trust = new Trust({ clock, log, files, index, drop }, options);
     const oversizeCame = () => this.#budget.dropOversizeLater();
+    const { heldElsewhere = () => false } = deps;
     const events = this.#events;
     const objects = new ObjectTable(
-      { clock, files, index, trust, hot, events, oversizeCame },
+      { clock, files, index, trust, hot, events, heldElsewhere, oversizeCame },
       options,
     );
     this.#index = index;

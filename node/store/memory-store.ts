@@ -21,7 +21,7 @@ interface Host {
 }
 
 export class MemoryStore implements Store {
-  readonly #heldElsewhere: (digest: Digest) => number;
+  readonly #heldElsewhere: (digest: Digest) => boolean;
   readonly #maxBytes: number;
   readonly #events = new EventEmitter<StoreEvents>();
   /** Least recently used first. */
@@ -32,10 +32,10 @@ export class MemoryStore implements Store {
   #closed = false;
 
   constructor(
-    deps: { heldElsewhere?: (digest: Digest) => number } = {},
+    deps: { heldElsewhere?: (digest: Digest) => boolean } = {},
     options: { maxBytes?: number } = {},
   ) {
-    this.#heldElsewhere = deps.heldElsewhere ?? (() => 0);
+    this.#heldElsewhere = deps.heldElsewhere ?? (() => false);
     this.#maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
     this.#events.setMaxListeners(0);
   }
@@ -138,7 +138,7 @@ export class MemoryStore implements Store {
   }
 
   *#candidates(): Iterable<Candidate> {
-    const plain = { pinned: false, partial: false, oversize: false, heldElsewhere: 0 };
+    const plain = { pinned: false, partial: false, oversize: false, heldElsewhere: false };
     let lastUsed = 0;
     for (const [key, chunks] of this.#kept) {
       yield { ...plain, key, size: sizeOf(chunks), lastUsed: lastUsed++, partial: true };

@@ -1,6 +1,7 @@
 // The index file of the store: what is in the objects folder, so that a start reads one file and
 // the folder's names instead of thousands of inodes. One line per change, the last one counts:
-//   + DIGEST SIZE LAST-MODIFIED|- LAST-USED S|W    an object; S: settled, on the disk for certain
+//   + DIGEST SIZE LAST-MODIFIED|- LAST-USED S|W [E]   an object; S: settled, on the disk for
+//                                                    certain; E: others hold it, too
 //   - DIGEST                                        removed
 //   ! closed BOOT-ID | ! opened                     the way the last run ended
 // The file is a hint, never the truth: a line that is lost or torn only makes its object doubtful.
@@ -20,6 +21,8 @@ export interface IndexEntry {
   lastUsed: number;
   /** The bytes have reached the disk and would survive a power loss. */
   settled: boolean;
+  /** It came from another member, which has it still, as far as is known. */
+  readonly heldElsewhere: boolean;
 }
 
 export interface LoadedIndex {
@@ -55,7 +58,8 @@ export async function loadIndex(path: string): Promise<LoadedIndex> {
 }
 
 function applyLine(line: string, entries: Map<Digest, IndexEntry>): void {
-  const [verb, digest = '', size = '', modified = '', lastUsed = '', state] = line.split(' ');
+  const [verb, digest = '', size = '', modified = '', lastUsed = '', state, copies] =
+    line.split(' ');
   if (!isDigest(digest)) return;
   if (verb === '-') entries.delete(digest);
   if (verb !== '+' || !/^\d+$/.test(size) || !/^\d+$/.test(lastUsed)) return;
@@ -67,12 +71,14 @@ function applyLine(line: string, entries: Map<Digest, IndexEntry>): void {
     modified: modified === '-' ? undefined : Number(modified),
     lastUsed: Number(lastUsed),
     settled: state === 'S',
+    heldElsewhere: copies === 'E',
   });
 }
 
 function lineOf(entry: IndexEntry): string {
-  const { digest, size, modified, lastUsed, settled } = entry;
-  return `+ ${digest} ${size} ${modified ?? '-'} ${lastUsed} ${settled ? 'S' : 'W'}\n`;
+  const { digest, size, modified, lastUsed, settled, heldElsewhere } = entry;
+  const state = `${settled ? 'S' : 'W'}${heldElsewhere ? ' E' : ''}`;
+  return `+ ${digest} ${size} ${modified ?? '-'} ${lastUsed} ${state}\n`;
 }
 
 /** Changes wait at most so long, or until they are so many, to go out as one write. */

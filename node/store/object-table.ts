@@ -28,6 +28,8 @@ export interface ObjectTableDeps {
   readonly trust: Pick<Trust, 'written' | 'forget'>;
   readonly hot: Pick<HotCache, 'delete'>;
   readonly events: EventEmitter<StoreEvents>;
+  /** Asked when one comes in: whether other members hold it, too. */
+  heldElsewhere(digest: Digest): boolean;
   /** One that is larger than the whole budget came in. */
   oversizeCame(): void;
 }
@@ -97,7 +99,8 @@ export class ObjectTable {
     const size = await this.#deps.files.size(digest);
     if (size === undefined) return;
     const lastUsed = nowSeconds(this.#deps.clock);
-    this.#add({ digest, size, modified: undefined, lastUsed, settled: false }).doubtful = true;
+    const record = { digest, size, modified: undefined, lastUsed };
+    this.#add({ ...record, settled: false, heldElsewhere: false }).doubtful = true;
   }
 
   // --- coming in
@@ -127,7 +130,8 @@ export class ObjectTable {
     if (known !== undefined) this.#forget(known);
     const modified = parseHttpDate(object.lastModified);
     const lastUsed = nowSeconds(clock);
-    const entry = this.#add({ digest, size, modified, lastUsed, settled: false });
+    const heldElsewhere = this.#deps.heldElsewhere(digest);
+    const entry = this.#add({ digest, size, modified, lastUsed, settled: false, heldElsewhere });
     entry.seen = true;
     index.put(entry);
     trust.written(entry);

@@ -14,7 +14,7 @@ export interface StoreFixture {
 
 export type MakeStore = (options: {
   maxBytes?: number;
-  heldElsewhere?: (digest: Digest) => number;
+  heldElsewhere?: (digest: Digest) => boolean;
 }) => Promise<StoreFixture>;
 
 const lastModified = 'Tue, 01 Jul 2025 10:00:00 GMT';
@@ -240,7 +240,7 @@ function budget(fixture: Make): void {
   it('evicts what others hold before a last copy, and never what is being read', async () => {
     const [a, b, c, d] = [body(300, 1), body(300, 2), body(300, 3), body(300, 4)];
     const elsewhere = new Set([digestOf(b), digestOf(c)]);
-    const heldElsewhere = (digest: Digest) => (elsewhere.has(digest) ? 2 : 0);
+    const heldElsewhere = (digest: Digest) => elsewhere.has(digest);
     const { store } = await fixture({ maxBytes: 1000, heldElsewhere });
     for (const bytes of [a, b, c]) await put(store, bytes);
     const reading = (await store.open(digestOf(b)))!;

@@ -1,4 +1,6 @@
 // Three daemons, real apt, a signed archive: what upstream is asked for, and what is not.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { tinyPackages } from '../fixtures/archive.ts';
@@ -93,6 +95,23 @@ test('three daemons started at one moment and asked at once: still once', async 
   expectOnce();
   expect(fleet.upstream.count(fleet.archive.distPath('InRelease')).requests).toBe(1);
   expect(await fleet.count('received.bytes.upstream.unelected')).toBe(0);
+});
+
+test('one after the other: the one that asked upstream holds the copy to keep', async () => {
+  await open();
+  for (let index = 0; index < 3; index++) await install(index, ['libtool++']);
+  const { sha256 } = named('libtool++');
+  const [owner] = await fleet.ranking(sha256);
+  await Promise.all(fleet.hosts.map(({ daemon }) => daemon.kill()));
+  const keepers: number[] = [];
+  for (let index = 0; index < 3; index++) {
+    const path = join(fleet.dir, `node-${index}`, 'store.index');
+    const lines = (await readFile(path, 'latin1')).split('\n');
+    const line = lines.find((each) => each.startsWith(`+ ${sha256} `));
+    expect(line).toMatch(/ [SW]( E)?$/);
+    if (!line?.endsWith(' E')) keepers.push(index);
+  }
+  expect(keepers).toEqual([owner]);
 });
 
 test('the owner killed in mid-file: all finish, and little comes over the WAN twice', async () => {

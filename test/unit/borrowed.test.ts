@@ -10,7 +10,7 @@ import { packageBorrower } from '../../node/store/package-borrower.ts';
 import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 
-storeContract('BorrowingStore', async ({ maxBytes = 1e9, heldElsewhere = () => 0 }) => {
+storeContract('BorrowingStore', async ({ maxBytes = 1e9, heldElsewhere = () => false }) => {
   const store = new BorrowingStore(
     {
       store: new MemoryStore({ heldElsewhere }, { maxBytes }),

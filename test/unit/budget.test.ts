@@ -13,7 +13,8 @@ const nothing = () => {};
 async function tableOf(sizes: number[], clock: ManualClock, maxBytes: number) {
   const entries = sizes.map((size, at): [string, IndexEntry] => {
     const digest = `object ${at}`;
-    return [digest, { digest, size, modified: undefined, lastUsed: at, settled: true }];
+    const use = { modified: undefined, lastUsed: at };
+    return [digest, { digest, size, ...use, settled: true, heldElsewhere: false }];
   });
   const files = {
     names: async () => entries.map(([digest]) => digest),
@@ -27,7 +28,10 @@ async function tableOf(sizes: number[], clock: ManualClock, maxBytes: number) {
   const index = { put: nothing, remove: nothing };
   const trust = { written: nothing, forget: nothing };
   const deps = { clock, files, index, trust, events, hot: { delete: nothing } };
-  const objects = new ObjectTable({ ...deps, oversizeCame: nothing }, { maxBytes });
+  const objects = new ObjectTable(
+    { ...deps, heldElsewhere: () => false, oversizeCame: nothing },
+    { maxBytes },
+  );
   await objects.load(new Map(entries), true);
   return { objects, events };
 }

@@ -3,16 +3,16 @@ import { expect, it } from 'vitest';
 import { type Candidate, victims } from '../../node/store/eviction.ts';
 
 function candidate(key: string, lastUsed: number, rest: Partial<Candidate> = {}): Candidate {
-  const plain = { pinned: false, partial: false, oversize: false, heldElsewhere: 0 };
+  const plain = { pinned: false, partial: false, oversize: false, heldElsewhere: false };
   return { key, size: 10, lastUsed, ...plain, ...rest };
 }
 
 it('goes by class, then by last use, and spares what is read', () => {
   const all = [
     candidate('last copy, old', 1),
-    candidate('read now', 0, { pinned: true, heldElsewhere: 3 }),
-    candidate('held, young', 9, { heldElsewhere: 1 }),
-    candidate('held, old', 2, { heldElsewhere: 1 }),
+    candidate('read now', 0, { pinned: true, heldElsewhere: true }),
+    candidate('held, young', 9, { heldElsewhere: true }),
+    candidate('held, old', 2, { heldElsewhere: true }),
     candidate('half', 8, { partial: true }),
     candidate('too large', 9, { oversize: true }),
     candidate('last copy, young', 5),
@@ -40,7 +40,7 @@ it('frees enough where it can, and not one object more', () => {
     pinned: fc.boolean(),
     partial: fc.boolean(),
     oversize: fc.boolean(),
-    heldElsewhere: fc.nat(2),
+    heldElsewhere: fc.boolean(),
   });
   fc.assert(
     fc.property(fc.array(one), fc.integer({ min: -5, max: 500 }), (all, bytes) => {

@@ -25,7 +25,7 @@ import { body, hashesOf, put, readAll, storeContract } from '../contract/store.c
 import { ManualClock } from '../fixtures/manual-clock.ts';
 import { type StoreFolder, storeFolder } from '../fixtures/store-folder.ts';
 
-storeContract('FileStore', async ({ maxBytes = 1e9, heldElsewhere = () => 0 }) => {
+storeContract('FileStore', async ({ maxBytes = 1e9, heldElsewhere = () => false }) => {
   const place = await storeFolder();
   const store = await place.open({ maxBytes }, { heldElsewhere });
   return { store, remove: place.remove };
@@ -223,6 +223,22 @@ describe('a file store that starts again', () => {
     await writeFile(index, killed);
     const again = await place.open();
     expect(Array.from(again.list(), ({ digest }) => digest)).toEqual([two, three, one]);
+  });
+
+  it('knows what others hold, and gives it up first', async () => {
+    const own = await place.open();
+    const [old, young] = [body(300, 1), body(300, 3)];
+    await put(own, old);
+    await own.close();
+    const store = await place.open({}, { heldElsewhere: () => true });
+    const copy = await put(store, body(300, 2));
+    await store.close();
+    const again = await place.open({ maxBytes: 900 });
+    await put(again, young);
+    expect(again.objects).toBe(3);
+    await put(again, body(100));
+    expect(again.stat(copy)).toBeUndefined();
+    expect(again.objects).toBe(3);
   });
 
   it('evicts to a smaller budget', async () => {
