@@ -127,7 +127,10 @@ interface OutgoingPiece {
 async function writePiece(deps: WriterDeps, out: FrameSink, piece: OutgoingPiece): Promise<void> {
   const { index, hash, release } = piece;
   const bytes = deps.outgoing ? await deps.outgoing(index, piece.bytes, out) : piece.bytes;
-  if (out.gone) return;
+  if (out.gone) {
+    release?.();
+    return;
+  }
   deps.counters.add('sent.bytes.peer', bytes.length);
   await out.piece(index, hash, bytes, release);
 }

@@ -14,7 +14,8 @@ export function turnOf(res: ServerResponse, signal: AbortSignal): Promise<void> 
  * Sends `length` bytes (all there are, when undefined) and ends the answer. `begin` is called
  * right before the first byte, so that until then an error can be answered properly; an empty
  * chunk stands for bytes that keep the client waiting, and sends the head by itself. Never sends
- * more or less than `length`: throws instead.
+ * more or less than `length`: throws instead. When this settles, nobody needs the last chunk any
+ * more: `signal` must not abort before the connection is closed.
  */
 export async function sendBody(
   res: ServerResponse,
@@ -40,10 +41,10 @@ export async function sendBody(
     if (!begun) begin();
     begun = true;
     if (left === 0) {
-      res.end(chunk);
+      await taken(signal, (done) => res.end(chunk, done));
       return;
     }
-    await written(res, chunk, signal);
+    await taken(signal, (done) => res.write(chunk, done));
   }
   if (length !== undefined && left > 0) {
     throw new HerdError('SOURCE_FAILED', `${left} bytes short of ${length}`);
@@ -52,12 +53,15 @@ export async function sendBody(
   res.end();
 }
 
-/** Resolves when the socket is done with the chunk: its memory is used again for later ones. */
-function written(res: ServerResponse, chunk: Buffer, signal: AbortSignal): Promise<void> {
+/** Resolves when the socket is done with what is sent: its memory is used again for later chunks. */
+function taken(
+  signal: AbortSignal,
+  send: (done: (error?: Error | null) => void) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const aborted = () => reject(signal.reason);
     signal.addEventListener('abort', aborted, { once: true });
-    res.write(chunk, (error) => {
+    send((error) => {
       signal.removeEventListener('abort', aborted);
       if (error) reject(error);
       else resolve();

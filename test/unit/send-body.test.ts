@@ -1,7 +1,8 @@
 // The head of an answer waits for the first byte, unless that is late.
+import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { sendBody } from '../../node/doors/send-body.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
 import { fastClock, herdFixture, objectOf } from '../fixtures/herd.ts';
@@ -10,8 +11,10 @@ let end = () => {};
 afterEach(() => end());
 
 async function answerTo(chunks: AsyncIterable<Buffer>, length: number): Promise<IncomingMessage> {
-  const { signal } = new AbortController();
+  const controller = new AbortController();
+  const { signal } = controller;
   const server = createServer((_req, res) => {
+    res.socket?.once('close', () => controller.abort());
     const begin = () => void res.writeHead(200, { 'content-length': length });
     void sendBody(res, chunks, length, signal, begin).catch(() => res.destroy());
   });
@@ -46,4 +49,40 @@ test('bytes that do not come in 20 s: the head, and the bytes when they come', a
   for await (const part of answer) parts.push(part);
   expect(Buffer.concat(parts).equals(object.body)).toBe(true);
   content.close();
+});
+
+describe('the memory of a body', () => {
+  // More than the sockets between the two take while nobody reads.
+  const size = 32 * 1024 * 1024;
+
+  async function unread() {
+    const left = Promise.withResolvers<void>();
+    let isLeft = false;
+    async function* chunks() {
+      try {
+        yield Buffer.alloc(size);
+      } finally {
+        isLeft = true;
+        left.resolve();
+      }
+    }
+    const answer = await answerTo(chunks(), size);
+    await once(answer, 'readable');
+    return { answer, left: left.promise, isLeft: () => isLeft };
+  }
+
+  test('is in use until the socket has taken the last chunk', async () => {
+    const { answer, left, isLeft } = await unread();
+    expect(isLeft()).toBe(false);
+    answer.resume();
+    await left;
+    await once(answer, 'end');
+  });
+
+  test('is given back when the client goes before the end', async () => {
+    const { answer, left, isLeft } = await unread();
+    expect(isLeft()).toBe(false);
+    answer.destroy();
+    await left;
+  });
 });
