@@ -30,7 +30,8 @@ export interface Content {
   /**
    * The bytes [start, end), verified, as they arrive; an empty chunk when the client should get the
    * head of the answer because the bytes are late. Throws HerdError when they cannot be had;
-   * the door then closes short. A chunk is the reader's until it asks for the next one.
+   * the door then closes short. A chunk is the reader's until it asks for the next one or
+   * leaves.
    */
   read(start: number, end: number | undefined, signal: AbortSignal): AsyncIterable<Buffer>;
   /** Instead of reading all of it: the whole, where it is in memory anyway. */

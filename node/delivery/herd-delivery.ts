@@ -196,10 +196,10 @@ export class HerdDelivery implements Delivery {
           const bytes = await stored.read(at, length);
           counters.add('apt.bytes.local', length);
           garbage.note(length);
-          yield bytes;
           at += length;
+          if (start === 0 && at === size) flights.healed(digest);
+          yield bytes;
         }
-        if (start === 0 && end === size) flights.healed(digest);
       },
       close: () => void stored.close(),
     };
@@ -275,6 +275,11 @@ export class HerdDelivery implements Delivery {
         try {
           for await (const chunk of this.#readFlight(boarding, at, end, signal)) {
             at += chunk.length;
+            const { digest, verified, bytes } = boarding.flight;
+            // Before the last bytes go: a reader that has them all need not ask for more.
+            if (start === 0 && digest !== undefined && verified && at === bytes) {
+              this.#deps.flights.healed(digest);
+            }
             yield chunk;
           }
           return;
@@ -309,13 +314,12 @@ export class HerdDelivery implements Delivery {
         const part = bytes.subarray(from, to);
         flight.released = true;
         this.#deps.counters.add(aptBytes(boarding), part.length);
-        yield part;
-        // Not reached when the reader left: a socket may still hold the bytes.
-        release();
+        try {
+          yield part;
+        } finally {
+          release();
+        }
         at += part.length;
-      }
-      if (start === 0 && flight.verified && flight.digest !== undefined) {
-        this.#deps.flights.healed(flight.digest);
       }
     } finally {
       reader.close();

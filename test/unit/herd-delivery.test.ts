@@ -1,7 +1,9 @@
 // What a client of one node gets when the world is not as it was.
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import type { Content } from '../../node/delivery/delivery.ts';
+import { PIECE_BYTES } from '../../node/limits.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
-import { herdFixture } from '../fixtures/herd.ts';
+import { herdFixture, objectOf } from '../fixtures/herd.ts';
 
 test('a name whose bytes nobody kept, replaced upstream meanwhile: the new bytes', async () => {
   let body = Buffer.from('first');
@@ -13,4 +15,54 @@ test('a name whose bytes nobody kept, replaced upstream meanwhile: the new bytes
   body = Buffer.from('other');
   expect(`${await get(0, url)}`).toBe('other');
   expect(upstream.open).toBe(0);
+});
+
+describe('a client that holds wrong bytes', () => {
+  const object = objectOf('t/tainted.deb', 2.5 * PIECE_BYTES);
+
+  /** As the apt door reads: it leaves with the last byte and asks for no more. */
+  async function take(content: Content): Promise<void> {
+    let left = content.size!;
+    for await (const chunk of content.read(0, left, new AbortController().signal)) {
+      left -= chunk.length;
+      if (left === 0) break;
+    }
+    content.close();
+  }
+
+  /** A node whose clients have got two pieces of an object that turned out wrong. */
+  async function tainted() {
+    let body = Buffer.alloc(object.body.length);
+    const upstream = new FakeUpstream(() => ({ body, size: body.length }));
+    const { nodes } = herdFixture({ nodes: 1, objects: [object], upstream });
+    const { delivery, store } = nodes[0]!;
+    const { signal } = new AbortController();
+    const get = () => delivery.get({ url: object.url, noCache: false, signal });
+    await expect(take(await get())).rejects.toMatchObject({ code: 'CONTENT_MISMATCH' });
+    body = object.body;
+    return { get, store };
+  }
+
+  test('starts over until it has the right ones, given as they come in', async () => {
+    const { get } = await tainted();
+    const content = await get();
+    expect(content.mustRestart).toBe(true);
+    await take(content);
+    const again = await get();
+    expect(again.mustRestart).toBe(false);
+    again.close();
+  });
+
+  test('starts over until it has the right ones, given from the store', async () => {
+    const { get, store } = await tainted();
+    const unread = await get();
+    if (store.objects === 0) await new Promise<void>((stored) => store.on('added', () => stored()));
+    unread.close();
+    const content = await get();
+    expect(content.mustRestart).toBe(true);
+    await take(content);
+    const again = await get();
+    expect(again.mustRestart).toBe(false);
+    again.close();
+  });
 });
