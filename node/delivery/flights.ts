@@ -217,6 +217,9 @@ export class Flights {
   }
 
   #forget(key: string, entry: Entry): void {
+    // The timer holds the flight and the pieces that it has in memory.
+    entry.linger?.cancel();
+    entry.linger = undefined;
     if (this.#entries.get(key) === entry) this.#entries.delete(key);
   }
 }
