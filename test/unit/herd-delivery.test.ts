@@ -32,7 +32,7 @@ describe('a client that holds wrong bytes', () => {
 
   /** A node whose clients have got two pieces of an object that turned out wrong. */
   async function tainted() {
-    let body = Buffer.alloc(object.body.length);
+    let body: Buffer = Buffer.alloc(object.body.length);
     const upstream = new FakeUpstream(() => ({ body, size: body.length }));
     const { nodes } = herdFixture({ nodes: 1, objects: [object], upstream });
     const { delivery, store } = nodes[0]!;
