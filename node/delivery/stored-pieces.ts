@@ -34,7 +34,10 @@ export class StoredPieces {
   #partial: PartialObject | undefined;
   #full = false;
   #written = 0;
+  #opened: Promise<void> | undefined;
   #writing: Promise<void> | undefined;
+  /** There will be no more pieces. */
+  #over = false;
   /** The object once it is whole, for those who still read. */
   #object: Promise<ObjectReader | undefined> | undefined;
 
@@ -55,33 +58,11 @@ export class StoredPieces {
 
   /**
    * Takes over what an interrupted flight of the same object left in the store, or removes it
-   * where it is not to be `resumed`. `size` in bytes, where it is known.
+   * where it is not to be `resumed`. `size` in bytes, where it is known. Never rejects.
    */
-  async open(size: number | undefined, resumed: boolean): Promise<void> {
-    const { store, prefix } = this.#deps;
-    try {
-      this.#partial = await store.partial(this.#key, size);
-    } catch (error) {
-      this.#overflow(error);
-      return;
-    }
-    const whole = Math.floor(this.#partial.bytes / PIECE_BYTES);
-    if (!resumed || whole * PIECE_BYTES !== this.#partial.bytes) {
-      if (this.#partial.bytes > 0) await this.#restartPartial(size);
-      return;
-    }
-    try {
-      for (let index = 0; index < whole; index++) {
-        const bytes = await this.#partial.read(index * PIECE_BYTES, PIECE_BYTES);
-        prefix.add(bytes, sha256(bytes));
-        this.#written = prefix.pieces;
-      }
-    } catch (error) {
-      prefix.startOver();
-      this.#written = 0;
-      await this.#dropPartial();
-      this.#overflow(error);
-    }
+  open(size: number | undefined, resumed: boolean): Promise<void> {
+    this.#opened = this.#open(size, resumed);
+    return this.#opened;
   }
 
   /** Hands over to the store what is worth a write, and waits only when it falls behind. */
@@ -141,6 +122,8 @@ export class StoredPieces {
 
   /** There will be no more. The bytes stay for another try unless they are `wrong`. */
   async giveUp(wrong: boolean): Promise<void> {
+    this.#over = true;
+    await this.#opened;
     const partial = this.#partial;
     this.#partial = undefined;
     await this.#writing;
@@ -155,6 +138,28 @@ export class StoredPieces {
     this.#object = undefined;
     await this.#dropPartial();
     await (await object)?.close().catch(() => {});
+  }
+
+  async #open(size: number | undefined, resumed: boolean): Promise<void> {
+    const { store, prefix } = this.#deps;
+    try {
+      this.#partial = await store.partial(this.#key, size);
+      const whole = Math.floor(this.#partial.bytes / PIECE_BYTES);
+      if (!resumed || whole * PIECE_BYTES !== this.#partial.bytes) {
+        if (this.#partial.bytes > 0) await this.#restartPartial(size);
+        return;
+      }
+      for (let index = 0; index < whole && !this.#over; index++) {
+        const bytes = await this.#partial.read(index * PIECE_BYTES, PIECE_BYTES);
+        prefix.add(bytes, sha256(bytes));
+        this.#written = prefix.pieces;
+      }
+    } catch (error) {
+      prefix.startOver();
+      this.#written = 0;
+      await this.#dropPartial();
+      this.#overflow(error);
+    }
   }
 
   /** Writes as long as `least` pieces are unwritten. Never rejects. */
@@ -202,6 +207,7 @@ export class StoredPieces {
 
   async #restartPartial(size: number | undefined): Promise<void> {
     await this.#partial?.discard();
+    this.#partial = undefined;
     this.#partial = await this.#deps.store.partial(this.#key, size);
   }
 }

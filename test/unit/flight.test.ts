@@ -35,6 +35,14 @@ interface Setup {
   readonly size?: number | undefined;
 }
 
+/** A flight whose partial is still to come. */
+function opening(body: Buffer, store: Store, log = silentLog) {
+  const key = digestOf(body);
+  const deps = { pool: new PiecePool(), store, clock: systemClock, log };
+  const flight = new Flight(deps, { key, digest: key, size: body.length, url });
+  return { flight, opened: flight.open() };
+}
+
 async function flightOf(body: Buffer, setup: Setup = {}): Promise<Flight> {
   const { store = new MemoryStore(), clock = systemClock } = setup;
   const size = 'size' in setup ? setup.size : body.length;
@@ -225,6 +233,81 @@ describe('a flight with a store', () => {
     const got = readAll(flight, flight.read(0, true));
     await feed(flight, body);
     expect((await got).equals(body)).toBe(true);
+  });
+
+  test.each(['discard', 'reopen'] as const)(
+    'a useless partial that the store cannot %s: the bytes stream through',
+    async (broken) => {
+      const body = bytesOf(3 * PIECE_BYTES);
+      const store = new MemoryStore();
+      const left = await store.partial(digestOf(body));
+      await left.append(body.subarray(0, 5));
+      await left.suspend();
+      const partial = store.partial.bind(store);
+      let opened = 0;
+      const failing = async () => {
+        throw new Error('input/output error');
+      };
+      store.partial = async (key, hint) => {
+        if (opened++ > 0 && broken === 'reopen') return await failing();
+        const inner = await partial(key, hint);
+        if (broken === 'discard') inner.discard = failing;
+        return inner;
+      };
+      const flight = await flightOf(body, { store });
+      const got = readAll(flight, flight.read(0, true));
+      await feed(flight, body);
+      expect((await got).equals(body)).toBe(true);
+    },
+  );
+
+  test('a flight that ends before its partial is open leaves it for another try', async () => {
+    const body = bytesOf(3 * PIECE_BYTES);
+    const store = new MemoryStore();
+    const left = await store.partial(digestOf(body));
+    for (const piece of piecesOf(body).slice(0, 2)) await left.append(piece);
+    await left.suspend();
+    const partial = store.partial.bind(store);
+    const gate = Promise.withResolvers<void>();
+    store.partial = async (key, hint) => {
+      await gate.promise;
+      return await partial(key, hint);
+    };
+    const { flight, opened } = opening(body, store);
+    const failed = flight.fail(new HerdError('SHUTTING_DOWN', 'closed'));
+    gate.resolve();
+    await Promise.all([opened, failed]);
+    expect((await flightOf(body, { store })).pieces).toBe(2);
+  });
+
+  test('a flight that ends while it reads a partial back leaves it for another try', async () => {
+    const body = bytesOf(4 * PIECE_BYTES);
+    const store = new MemoryStore();
+    const left = await store.partial(digestOf(body));
+    for (const piece of piecesOf(body).slice(0, 3)) await left.append(piece);
+    await left.suspend();
+    const partial = store.partial.bind(store);
+    const gate = Promise.withResolvers<void>();
+    const reading = Promise.withResolvers<void>();
+    store.partial = async (key, hint) => {
+      const inner = await partial(key, hint);
+      const read = inner.read.bind(inner);
+      inner.read = async (offset, length) => {
+        reading.resolve();
+        await gate.promise;
+        return await read(offset, length);
+      };
+      return inner;
+    };
+    const warned: unknown[] = [];
+    const log = { ...silentLog, warn: (...args: unknown[]) => void warned.push(args) };
+    const { flight, opened } = opening(body, store, log);
+    await reading.promise;
+    const failed = flight.fail(new HerdError('SHUTTING_DOWN', 'closed'));
+    gate.resolve();
+    await Promise.all([opened, failed]);
+    expect(warned).toEqual([]);
+    expect((await flightOf(body, { store })).pieces).toBe(3);
   });
 
   test('a size that nobody knows beforehand', async () => {
