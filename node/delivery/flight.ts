@@ -44,6 +44,8 @@ export class Flight {
   readonly #pace: ReaderPace;
   #state: FlightState = 'running';
   #verified = false;
+  /** All bytes are here and on their way to the store: nothing can fail the flight any more. */
+  #keeping: Promise<void> | undefined;
   #error: HerdError | undefined;
   #change = Promise.withResolvers<void>();
   /** True once any byte has gone to apt: what is found wrong later cannot be taken back. */
@@ -137,6 +139,7 @@ export class Flight {
 
   /** The source says that this was all (needed where the size was not known). */
   async end(): Promise<void> {
+    if (this.#keeping) return await this.#keeping;
     if (this.#state !== 'running') return;
     if (this.meta.size !== undefined && this.bytes !== this.meta.size) {
       throw new HerdError('SOURCE_FAILED', `ended after ${this.bytes} of ${this.meta.size} bytes`);
@@ -145,8 +148,12 @@ export class Flight {
     await this.#finish();
   }
 
-  /** Ends the flight for all its readers. The bytes stay for another try unless they are wrong. */
+  /**
+   * Ends the flight for all its readers. The bytes stay for another try unless they are wrong.
+   * Where all of them are here it is too late: resolves when they are stored.
+   */
   async fail(error: HerdError): Promise<void> {
+    if (this.#keeping) return await this.#keeping;
     if (this.#state !== 'running') return;
     this.#state = 'failed';
     this.#error = error;
@@ -224,7 +231,12 @@ export class Flight {
     this.digest = digest;
     // Those who wait for the end need not wait for the disk.
     this.#verified = true;
+    this.#keeping = this.#keep(digest);
     this.#notify();
+    await this.#keeping;
+  }
+
+  async #keep(digest: Digest): Promise<void> {
     const { lastModified } = this.meta;
     const size = this.bytes;
     await this.#stored.commit(

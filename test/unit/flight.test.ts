@@ -123,6 +123,35 @@ describe('a flight with a store', () => {
     reader.close();
   });
 
+  test('a flight that is stopped while its last bytes are written is whole all the same', async () => {
+    const body = bytesOf(2 * PIECE_BYTES + 5);
+    const store = new MemoryStore();
+    const writing = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    const open = store.partial.bind(store);
+    store.partial = async (key, size) => {
+      const partial = await open(key, size);
+      const append = partial.append.bind(partial);
+      partial.append = async (...chunks) => {
+        if (chunks.at(-1)!.length === 5) {
+          writing.resolve();
+          await gate.promise;
+        }
+        await append(...chunks);
+      };
+      return partial;
+    };
+    const flight = await flightOf(body, { store });
+    const fed = feed(flight, body);
+    await writing.promise;
+    const failed = flight.fail(new HerdError('SHUTTING_DOWN', 'closed'));
+    gate.resolve();
+    await Promise.all([fed, failed]);
+    expect([flight.state, flight.error]).toEqual(['whole', undefined]);
+    const stored = await store.open(digestOf(body));
+    expect((await stored!.read(0, body.length)).equals(body)).toBe(true);
+  });
+
   test('readers at different places all get the bytes, and the object is stored', async () => {
     const body = bytesOf(9.5 * PIECE_BYTES);
     const store = new MemoryStore();
