@@ -164,7 +164,7 @@ export class Flight {
   /** Whether piece `index` can be read now or later: without a disk, what all have read is gone. */
   holds(index: number): boolean {
     if (index >= this.pieces || this.#ring.has(index)) return true;
-    return this.#state !== 'failed' && this.#stored.has(index, this.#whole);
+    return this.#state !== 'failed' && this.#stored.has(index);
   }
 
   /** Reads from `index` on. `checked`: the last piece waits until the whole digest is verified. */
@@ -175,7 +175,7 @@ export class Flight {
       },
       closed: () => {
         this.#readers.delete(reader);
-        if (this.#readers.size === 0 && this.#state === 'whole') void this.#stored.letGo();
+        if (this.#state === 'whole') void this.#letGo();
         this.#notify();
       },
     });
@@ -189,7 +189,7 @@ export class Flight {
     const held = this.#ring.lend(index, hash);
     if (held) return held;
     const kept = this.#state !== 'failed';
-    const bytes = kept ? await this.#stored.read(index, this.#whole) : undefined;
+    const bytes = kept ? await this.#stored.read(index) : undefined;
     if (bytes) return { index, hash, bytes, release: () => {} };
     throw this.#error ?? new HerdError('SOURCE_FAILED', 'these bytes were not kept: no disk space');
   }
@@ -210,11 +210,6 @@ export class Flight {
     if (bytes.length !== due || due === 0) {
       throw new HerdError('SOURCE_FAILED', `piece ${index} has ${bytes.length} bytes, not ${due}`);
     }
-  }
-
-  /** The digest under which the store may have the object. */
-  get #whole(): Digest | undefined {
-    return this.#state === 'whole' ? this.digest : undefined;
   }
 
   async #endIfComplete(): Promise<void> {
@@ -244,6 +239,12 @@ export class Flight {
     );
     this.#state = 'whole';
     this.#notify();
+    await this.#letGo();
+  }
+
+  /** Without readers there is nothing to keep at hand. */
+  async #letGo(): Promise<void> {
+    if (this.#readers.size === 0) await this.#stored.letGo();
   }
 
   #notify(): void {

@@ -38,6 +38,8 @@ export class StoredPieces {
   #writing: Promise<void> | undefined;
   /** There will be no more pieces. */
   #over = false;
+  /** The digest under which the store may have the object. */
+  #whole: Digest | undefined;
   /** The object once it is whole, for those who still read. */
   #object: Promise<ObjectReader | undefined> | undefined;
 
@@ -78,36 +80,34 @@ export class StoredPieces {
     if (prefix.pieces - this.#written > UNWRITTEN_MAX) await this.#writing;
   }
 
-  /** Whether `read` can give the piece; `whole` as there. */
-  has(index: number, whole: Digest | undefined): boolean {
+  /** Whether `read` can give the piece. */
+  has(index: number): boolean {
     if (this.#partial !== undefined && index < this.#written) return true;
-    if (whole === undefined) return false;
-    return this.#object !== undefined || this.#deps.store.stat(whole) !== undefined;
+    if (this.#whole === undefined) return false;
+    return this.#object !== undefined || this.#deps.store.stat(this.#whole) !== undefined;
   }
 
-  /** A piece, `undefined` when it was not kept. `whole`: the digest, once the flight is whole. */
-  async read(index: number, whole: Digest | undefined): Promise<Buffer | undefined> {
+  /** A piece, `undefined` when it was not kept. */
+  async read(index: number): Promise<Buffer | undefined> {
     const offset = index * PIECE_BYTES;
     const length = Math.min(PIECE_BYTES, this.#deps.prefix.bytes - offset);
     const partial = this.#partial;
     if (partial && index < this.#written) return await partial.read(offset, length);
-    if (whole === undefined) return undefined;
-    this.#object ??= this.#openObject(whole);
+    if (this.#whole === undefined) return undefined;
+    this.#object ??= this.#openObject(this.#whole);
     const object = await this.#object;
     return await object?.read(offset, length);
   }
 
-  /** All bytes are here, and they are the right ones. Never rejects. */
+  /** All bytes are here, and they are the right ones. `letGo` must follow. Never rejects. */
   async commit(object: StoredObject): Promise<void> {
     const { log, readers, prefix } = this.#deps;
     const partial = this.#partial;
+    this.#whole = object.digest;
     if (!partial) return;
     await this.#writing;
     if (!this.#full) await this.#writeOut(partial, 1);
-    if (this.#full) {
-      if (readers.size === 0) await this.#dropPartial();
-      return;
-    }
+    if (this.#full) return;
     try {
       await partial.commit(object, prefix.hashes());
       this.#partial = undefined;
@@ -116,7 +116,6 @@ export class StoredPieces {
     } catch (error) {
       log.warn({ object: object.digest, reason: reasonOf(error) }, 'could not be kept');
       this.#full = true;
-      if (readers.size === 0) await this.#dropPartial();
     }
   }
 
@@ -132,7 +131,7 @@ export class StoredPieces {
     await partial?.suspend();
   }
 
-  /** Nobody reads the whole object any more. */
+  /** Nobody reads the whole object any more. Never rejects. */
   async letGo(): Promise<void> {
     const object = this.#object;
     this.#object = undefined;

@@ -152,6 +152,69 @@ describe('a flight with a store', () => {
     expect((await stored!.read(0, body.length)).equals(body)).toBe(true);
   });
 
+  /** A store that does `then` in the moments after it has taken an object. */
+  function storeWith(then: () => Promise<void>) {
+    const store = new MemoryStore();
+    const partial = store.partial.bind(store);
+    store.partial = async (key, size) => {
+      const inner = await partial(key, size);
+      const commit = inner.commit.bind(inner);
+      inner.commit = async (...object) => {
+        await commit(...object);
+        void then();
+      };
+      return inner;
+    };
+    return store;
+  }
+  const moments = [0, 1, 2, 3, 4, 5, 6, 7];
+
+  test('what has left the memory can be read at every moment of the commit', async () => {
+    const body = bytesOf(9 * PIECE_BYTES);
+    const read: Promise<Buffer>[] = [];
+    const store = storeWith(async () => {
+      for (const _ of moments) {
+        read.push(flight.piece(0).then(({ bytes }) => bytes));
+        await Promise.resolve();
+      }
+    });
+    const flight = await flightOf(body, { store });
+    const reader = flight.read(0, true);
+    await feed(flight, body);
+    const first = body.subarray(0, PIECE_BYTES);
+    expect((await Promise.all(read)).map((bytes) => bytes.equals(first))).toEqual(
+      moments.map(() => true),
+    );
+    reader.close();
+  });
+
+  test.each(moments)('a last reader that leaves %i steps after the commit', async (steps) => {
+    const body = bytesOf(2 * PIECE_BYTES);
+    const store = storeWith(async () => {
+      for (let step = 0; step < steps; step++) await Promise.resolve();
+      reader.close();
+    });
+    let open = 0;
+    const openObject = store.open.bind(store);
+    store.open = async (digest) => {
+      const object = await openObject(digest);
+      open++;
+      const close = object!.close.bind(object);
+      return {
+        ...object!,
+        close: async () => {
+          open--;
+          await close();
+        },
+      };
+    };
+    const flight = await flightOf(body, { store });
+    const reader = flight.read(0, true);
+    await feed(flight, body);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([flight.state, open]).toEqual(['whole', 0]);
+  });
+
   test('readers at different places all get the bytes, and the object is stored', async () => {
     const body = bytesOf(9.5 * PIECE_BYTES);
     const store = new MemoryStore();
