@@ -46,6 +46,8 @@ export class Flight {
   #verified = false;
   /** All bytes are here and on their way to the store: nothing can fail the flight any more. */
   #keeping: Promise<void> | undefined;
+  /** Nothing is to be written any more. */
+  #over = false;
   #error: HerdError | undefined;
   #change = Promise.withResolvers<void>();
   /** True once any byte has gone to apt: what is found wrong later cannot be taken back. */
@@ -159,6 +161,8 @@ export class Flight {
     this.#error = error;
     this.#notify();
     await this.#stored.giveUp(error.code === 'CONTENT_MISMATCH' || this.#expected === undefined);
+    this.#over = true;
+    await this.#letGo();
   }
 
   /** Whether piece `index` can be read now or later: without a disk, what all have read is gone. */
@@ -175,7 +179,7 @@ export class Flight {
       },
       closed: () => {
         this.#readers.delete(reader);
-        if (this.#state === 'whole') void this.#letGo();
+        if (this.#over) void this.#letGo();
         this.#notify();
       },
     });
@@ -238,13 +242,17 @@ export class Flight {
       lastModified === undefined ? { digest, size } : { digest, size, lastModified },
     );
     this.#state = 'whole';
+    this.#over = true;
     this.#notify();
     await this.#letGo();
   }
 
   /** Without readers there is nothing to keep at hand. */
   async #letGo(): Promise<void> {
-    if (this.#readers.size === 0) await this.#stored.letGo();
+    if (this.#readers.size > 0) return;
+    // What was not stored is nowhere else: whoever comes late may still find it here.
+    if (this.#state === 'failed' || !this.#stored.full) this.#ring.trim(this.pieces);
+    await this.#stored.letGo();
   }
 
   #notify(): void {

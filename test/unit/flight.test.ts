@@ -33,6 +33,7 @@ interface Setup {
   readonly store?: Store;
   readonly clock?: ManualClock;
   readonly size?: number | undefined;
+  readonly pool?: PiecePool;
 }
 
 /** A flight whose partial is still to come. */
@@ -44,11 +45,11 @@ function opening(body: Buffer, store: Store, log = silentLog) {
 }
 
 async function flightOf(body: Buffer, setup: Setup = {}): Promise<Flight> {
-  const { store = new MemoryStore(), clock = systemClock } = setup;
+  const { store = new MemoryStore(), clock = systemClock, pool = new PiecePool() } = setup;
   const size = 'size' in setup ? setup.size : body.length;
   const digest = digestOf(body);
   const flight = new Flight(
-    { pool: new PiecePool(), store, clock, log: silentLog },
+    { pool, store, clock, log: silentLog },
     { key: digest, digest, url, ...(size === undefined ? {} : { size }) },
   );
   await flight.open();
@@ -449,6 +450,77 @@ describe('a flight with a store', () => {
     reader.close();
     expect(flight.state).toBe('whole');
     expect(unhandled).toEqual([]);
+  });
+});
+
+describe('the memory of the pieces', () => {
+  const body = bytesOf(3 * PIECE_BYTES);
+
+  /** The pieces of `body` in slots of a pool; `used` tells how many of them are not free. */
+  function pooled() {
+    const pool = new PiecePool();
+    const slots = piecesOf(body).map((piece) => {
+      const slot = pool.take();
+      slot.set(piece);
+      return slot;
+    });
+    return { pool, slots, used: () => slots.filter((slot) => pool.owns(slot)).length };
+  }
+
+  test('is free when the flight is whole and what its last reader had is released', async () => {
+    const { pool, slots, used } = pooled();
+    const flight = await flightOf(body, { pool });
+    const reader = flight.read(0, true);
+    for (const [index, slot] of slots.entries()) await flight.append(index, slot);
+    (await reader.next()).release();
+    const last = await reader.next();
+    expect(used()).toBe(3);
+    reader.close();
+    expect(used()).toBe(1);
+    last.release();
+    expect(used()).toBe(0);
+    const late = flight.read(0, true);
+    expect((await readAll(flight, late)).equals(body)).toBe(true);
+  });
+
+  test('is free when a flight without readers is whole, not before it is written', async () => {
+    const { pool, slots, used } = pooled();
+    const store = new MemoryStore();
+    const partial = store.partial.bind(store);
+    const gate = Promise.withResolvers<void>();
+    store.partial = async (key, size) => {
+      const inner = await partial(key, size);
+      const append = inner.append.bind(inner);
+      inner.append = async (...chunks) => {
+        await gate.promise;
+        await append(...chunks);
+      };
+      return inner;
+    };
+    const flight = await flightOf(body, { pool, store });
+    const fed = (async () => {
+      for (const [index, slot] of slots.entries()) await flight.append(index, slot);
+    })();
+    while (!flight.verified) await flight.changed();
+    flight.read(0, true).close();
+    expect(used()).toBe(3);
+    gate.resolve();
+    await fed;
+    expect(used()).toBe(0);
+    const stored = await store.open(digestOf(body));
+    expect((await stored!.read(0, body.length)).equals(body)).toBe(true);
+  });
+
+  test('is free when the flight failed and its last reader left', async () => {
+    const { pool, slots, used } = pooled();
+    const flight = await flightOf(body, { pool });
+    const reader = flight.read(0, false);
+    for (const [index, slot] of slots.slice(0, 2).entries()) await flight.append(index, slot);
+    await flight.fail(new HerdError('NO_SOURCE', 'cut'));
+    (await reader.next()).release();
+    expect(used()).toBe(3);
+    reader.close();
+    expect(used()).toBe(1);
   });
 });
 
