@@ -141,7 +141,10 @@ export class HerdDelivery implements Delivery {
 
   async #pump(key: string, url: string, stream: PieceStream): Promise<Boarding> {
     const { flights, counters } = this.#deps;
-    const boarding = await flights.launch(key, url);
+    const boarding = await flights.launch(key, url).catch((error) => {
+      stream.cancel();
+      throw error;
+    });
     const own = await flights.join(key);
     void pumpStream(boarding.flight, stream, counters).finally(() => own?.leave());
     return boarding;

@@ -80,12 +80,15 @@ export class NameFetch {
   async #takeBody(url: string, response: UpstreamResponse): Promise<Named> {
     const { flights, clock } = this.#deps;
     if (isHtml(response.contentType) && !url.endsWith('/') && !url.endsWith('.html')) {
-      void response.body[Symbol.asyncIterator]().return?.();
+      endBody(response);
       const message = `upstream gave a web page for ${url}: a captive portal or an error page`;
       throw new HerdError('UPSTREAM_ERROR', message);
     }
     const key = `name-${digestOf(`${url}\n${response.etag ?? ''}\n${clock.nowMs()}`).slice(0, 40)}`;
-    const boarding = await flights.launch(key, url);
+    const boarding = await flights.launch(key, url).catch((error) => {
+      endBody(response);
+      throw error;
+    });
     const { flight } = boarding;
     flight.describe(metaOf(response));
     let ended = false;
@@ -113,16 +116,18 @@ export class NameFetch {
         this.#deps.garbage.note(chunk.length);
         counters.add('unique.bytes', chunk.length);
         for (const piece of assembler.push(chunk)) await flight.append(flight.pieces, piece);
+        if (flight.error) break;
       }
       const rest = assembler.rest();
       if (rest) await flight.append(flight.pieces, rest);
       await flight.end();
     } catch (error) {
-      counters.add('upstream.errors');
+      if (!flight.error) counters.add('upstream.errors');
       const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
       await flight.fail(known);
-      throw known;
     }
+    // Its own, or that of who stopped it meanwhile: then upstream is not to blame.
+    if (flight.error) throw flight.error;
   }
 
   async #named(url: string, flight: Flight, response: UpstreamResponse): Promise<Named> {
@@ -137,6 +142,11 @@ export class NameFetch {
       checkedAtMs: 0,
     });
   }
+}
+
+/** Lets go of the connection behind a body that nobody reads. */
+function endBody({ body }: UpstreamResponse): void {
+  void body[Symbol.asyncIterator]().return?.();
 }
 
 function metaOf({ size, lastModified, contentType }: UpstreamResponse) {

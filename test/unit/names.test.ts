@@ -75,7 +75,8 @@ function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), opt
     clock.advance(ms);
     for (let n = 0; n < 20; n++) await turn();
   };
-  return { clock, fleet, names, upstream, state, flights, catalog, asked, later, store, members };
+  const around = { clock, fleet, upstream, flights, catalog, store, members, counters };
+  return { ...around, names, state, asked, later };
 }
 
 describe('the owner of a name', () => {
@@ -174,6 +175,29 @@ describe('the owner of a name', () => {
     const { names, upstream } = setup({ ...good, contentType: 'text/html; charset=utf-8' });
     await expect(names.resolve(url, false)).rejects.toThrow('captive portal');
     expect(upstream.open).toBe(0);
+  });
+
+  test('a file that has no place to go frees its connection', async () => {
+    const { names, upstream, flights } = setup(good);
+    flights.launch = () => Promise.reject(new Error('no memory'));
+    await expect(names.resolve(url, false)).rejects.toThrow('no memory');
+    expect(upstream.open).toBe(0);
+  });
+
+  test('a shutdown while a file comes in: no answer, and not for upstream to answer for', async () => {
+    const begun = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    const pace = () => {
+      begun.resolve();
+      return held.promise;
+    };
+    const { names, upstream, flights, counters } = setup({ ...good, pace });
+    const answer = names.resolve(url, false);
+    await begun.promise;
+    await flights.close();
+    held.resolve();
+    await expect(answer).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+    expect([upstream.open, counters.get('upstream.errors')]).toEqual([0, 0]);
   });
 
   test('a peer is told to ask again after two seconds', async () => {
