@@ -235,7 +235,8 @@ export class Feeder {
     if (answer !== 'slow') return answer;
     // A slow owner is not a reason to wait: whoever has the object is as good.
     await this.#followHolders(this.#options.lookupMs);
-    if (this.#flight.state !== 'running' || this.#leading) {
+    if (!this.#continues) {
+      pull?.abort();
       void pending.then((late) => late?.kind === 'stream' && late.stream.cancel());
       return undefined;
     }
