@@ -14,7 +14,7 @@ export interface FeederDeps extends IntakeDeps {
   readonly discovery: Discovery | undefined;
 }
 
-export interface FeederOptions {
+interface FeederOptions {
   /** How long an owner looks for holders in the DHT before it goes upstream. */
   readonly lookupMs: number;
   /** An owner that is silent for so long: the DHT is asked as well. */
@@ -42,7 +42,7 @@ const DIRECT_AFTER_TURNS = 3;
 const TURNS_MAX = 8;
 const PAUSE_MS = 100;
 
-export interface FeedOrder {
+interface FeedOrder {
   readonly digest: Digest;
   readonly url: string;
   /** Host of `url`, for the ranking. */

@@ -13,7 +13,7 @@ import { ReaderPace } from './reader-pace.ts';
 import { StoredPieces } from './stored-pieces.ts';
 import { VerifiedPrefix } from './verified-prefix.ts';
 
-export type FlightState = 'running' | 'whole' | 'failed';
+type FlightState = 'running' | 'whole' | 'failed';
 
 interface FlightDeps {
   readonly pool: PiecePool;

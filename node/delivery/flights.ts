@@ -23,7 +23,7 @@ export interface FlightOrder {
 }
 
 /** Asked as the owner of an object; the fields as in Feeder.lead. */
-export interface Lead {
+interface Lead {
   readonly takeover: boolean;
   readonly unable: readonly string[];
 }

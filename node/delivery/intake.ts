@@ -34,7 +34,7 @@ const REPORT_BYTES = 4 * MiB;
 const REPORT_EVERY_MS = 1_000;
 
 /** How a peer's stream ended. 'told': the peer is well, but says that upstream is out of reach. */
-export type Outcome = 'ended' | 'broken' | 'told';
+type Outcome = 'ended' | 'broken' | 'told';
 
 interface IntakeOptions {
   readonly digest: Digest;
@@ -48,7 +48,6 @@ export class Intake {
   readonly #deps: IntakeDeps;
   readonly #flight: Flight;
   readonly #options: IntakeOptions;
-  readonly #stop: AbortSignal;
   readonly #sourced = Promise.withResolvers<void>();
   #source = 'none';
   #pieceAtMs = 0;
@@ -71,7 +70,6 @@ export class Intake {
     this.#deps = deps;
     this.#flight = flight;
     this.#options = options;
-    this.#stop = options.stop;
     this.rootHeardMs = deps.clock.monotonicMs();
   }
 
@@ -86,7 +84,7 @@ export class Intake {
   }
 
   get open(): boolean {
-    return this.#flight.state === 'running' && !this.#stop.aborted;
+    return this.#flight.state === 'running' && !this.#options.stop.aborted;
   }
 
   /** There will be no other source. */
@@ -251,7 +249,7 @@ export class Intake {
     else throw new HerdError('NO_SOURCE', error.message);
   }
 
-  /** True when the peer itself is well. */
+  /** Blames the peer, unless it is well and only says that upstream is out of reach. */
   #sourceFailed(peer: PeerAddress, error: unknown): Outcome {
     this.exclude.add(idOf(peer));
     const code = error instanceof HerdError ? error.code : 'INTERNAL';
@@ -274,7 +272,9 @@ export class Intake {
       have: this.#flight.pieces,
       source: source.id ?? '',
     };
-    const answer = await peers?.progress(owner, progress, this.#stop).catch(() => undefined);
+    const answer = await peers
+      ?.progress(owner, progress, this.#options.stop)
+      .catch(() => undefined);
     if (!answer?.move || !this.open || this.pull !== pull) return;
     if (answer.move === 'slow') this.#noteSlow(source);
     this.exclude.add(idOf(source));
@@ -293,7 +293,7 @@ export class Intake {
   }
 
   note(peer: PeerAddress, fault: Fault, error: unknown): undefined {
-    if (this.#stop.aborted || this.pull?.signal.aborted) return undefined;
+    if (this.#options.stop.aborted || this.pull?.signal.aborted) return undefined;
     const reason = reasonOf(error);
     this.tried.push(`${labelOf(peer)}: ${reason}`);
     const detail = `${reason} (${this.#flight.key.slice(0, 12)}…, piece ${this.#flight.pieces})`;
@@ -311,7 +311,7 @@ export class Intake {
   /** A fresh signal for the next source; ends with the feeder. */
   begin(): AbortSignal {
     this.pull = new AbortController();
-    if (this.#stop.aborted) this.pull.abort();
+    if (this.#options.stop.aborted) this.pull.abort();
     return this.pull.signal;
   }
 }
