@@ -53,7 +53,7 @@ export async function sendBody(
   res.end();
 }
 
-/** Resolves when the socket is done with what is sent: its memory is used again for later chunks. */
+/** Resolves when the socket is done with what is sent: its memory is used again afterwards. */
 function taken(
   signal: AbortSignal,
   send: (done: (error?: Error | null) => void) => void,

@@ -124,7 +124,7 @@ describe('a flight with a store', () => {
     reader.close();
   });
 
-  test('a flight that is stopped while its last bytes are written is whole all the same', async () => {
+  test('a flight that is stopped while its last bytes are written is whole', async () => {
     const body = bytesOf(2 * PIECE_BYTES + 5);
     const store = new MemoryStore();
     const writing = Promise.withResolvers<void>();

@@ -184,7 +184,7 @@ describe('the owner of a name', () => {
     expect(upstream.open).toBe(0);
   });
 
-  test('a shutdown while a file comes in: no answer, and not for upstream to answer for', async () => {
+  test('a shutdown while a file comes in: no answer, and no error of upstream', async () => {
     const begun = Promise.withResolvers<void>();
     const held = Promise.withResolvers<void>();
     const pace = () => {
