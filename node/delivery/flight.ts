@@ -48,6 +48,8 @@ export class Flight {
   #keeping: Promise<void> | undefined;
   /** Nothing is to be written any more. */
   #over = false;
+  /** Nobody will come to read. */
+  #retired = false;
   #error: HerdError | undefined;
   #change = Promise.withResolvers<void>();
   /** True once any byte has gone to apt: what is found wrong later cannot be taken back. */
@@ -162,7 +164,13 @@ export class Flight {
     this.#notify();
     await this.#stored.giveUp(error.code === 'CONTENT_MISMATCH' || this.#expected === undefined);
     this.#over = true;
-    await this.#letGo();
+    this.retire();
+  }
+
+  /** Nobody will come to read it: its memory is free when the last reader has left. */
+  retire(): void {
+    this.#retired = true;
+    this.#free();
   }
 
   /** Whether piece `index` can be read now or later: without a disk, what all have read is gone. */
@@ -179,7 +187,8 @@ export class Flight {
       },
       closed: () => {
         this.#readers.delete(reader);
-        if (this.#over) void this.#letGo();
+        if (this.#state === 'whole') void this.#letGo();
+        this.#free();
         this.#notify();
       },
     });
@@ -243,16 +252,17 @@ export class Flight {
     );
     this.#state = 'whole';
     this.#over = true;
+    this.#free();
     this.#notify();
     await this.#letGo();
   }
 
-  /** Without readers there is nothing to keep at hand. */
   async #letGo(): Promise<void> {
-    if (this.#readers.size > 0) return;
-    // What was not stored is nowhere else: whoever comes late may still find it here.
-    if (this.#state === 'failed' || !this.#stored.full) this.#ring.trim(this.pieces);
-    await this.#stored.letGo();
+    if (this.#readers.size === 0) await this.#stored.letGo();
+  }
+
+  #free(): void {
+    if (this.#over && this.#retired && this.#readers.size === 0) this.#ring.trim(this.pieces);
   }
 
   #notify(): void {

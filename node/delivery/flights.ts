@@ -220,6 +220,7 @@ export class Flights {
     // The timer holds the flight and the pieces that it has in memory.
     entry.linger?.cancel();
     entry.linger = undefined;
+    entry.flight.retire();
     if (this.#entries.get(key) === entry) this.#entries.delete(key);
   }
 }

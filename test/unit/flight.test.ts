@@ -467,13 +467,14 @@ describe('the memory of the pieces', () => {
     return { pool, slots, used: () => slots.filter((slot) => pool.owns(slot)).length };
   }
 
-  test('is free when the flight is whole and what its last reader had is released', async () => {
+  test('is free when nobody comes any more and all that is lent is released', async () => {
     const { pool, slots, used } = pooled();
     const flight = await flightOf(body, { pool });
     const reader = flight.read(0, true);
     for (const [index, slot] of slots.entries()) await flight.append(index, slot);
     (await reader.next()).release();
     const last = await reader.next();
+    flight.retire();
     expect(used()).toBe(3);
     reader.close();
     expect(used()).toBe(1);
@@ -483,7 +484,15 @@ describe('the memory of the pieces', () => {
     expect((await readAll(flight, late)).equals(body)).toBe(true);
   });
 
-  test('is free when a flight without readers is whole, not before it is written', async () => {
+  test('is kept for those who wait for their turn to read', async () => {
+    const { pool, slots, used } = pooled();
+    const flight = await flightOf(body, { pool });
+    for (const [index, slot] of slots.entries()) await flight.append(index, slot);
+    await readAll(flight, flight.read(0, true));
+    expect(used()).toBe(3);
+  });
+
+  test('is not free before it is written', async () => {
     const { pool, slots, used } = pooled();
     const store = new MemoryStore();
     const partial = store.partial.bind(store);
@@ -502,7 +511,7 @@ describe('the memory of the pieces', () => {
       for (const [index, slot] of slots.entries()) await flight.append(index, slot);
     })();
     while (!flight.verified) await flight.changed();
-    flight.read(0, true).close();
+    flight.retire();
     expect(used()).toBe(3);
     gate.resolve();
     await fed;

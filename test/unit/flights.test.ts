@@ -1,5 +1,6 @@
 // What the flights of a node leave behind once they have landed.
 import { expect, test } from 'vitest';
+import { PIECE_BYTES } from '../../node/limits.ts';
 import { type Clock, systemClock } from '../../node/platform/clock.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
@@ -56,4 +57,22 @@ test('a client that leaves before the bytes are stored leaves no timer behind', 
   stored.resolve();
   while (flights.active > 0) await new Promise((resolve) => setImmediate(resolve));
   expect(waiting.size).toBe(0);
+});
+
+test('the memory of a small object is used again after its client has left', async () => {
+  const object = objectOf('l/small.deb', 3 * PIECE_BYTES);
+  const upstream = new FakeUpstream(() => ({ body: object.body, size: object.body.length }));
+  const { nodes, get } = herdFixture({ nodes: 1, objects: [object], upstream });
+  const { flights, pool } = nodes[0]!;
+  const taken = new Set<Buffer>();
+  const take = pool.take.bind(pool);
+  pool.take = (length) => {
+    const slot = take(length);
+    taken.add(slot);
+    return slot;
+  };
+  await get(0, object.url);
+  while (flights.active > 0) await new Promise((resolve) => setImmediate(resolve));
+  // The fourth is that of the piece that would come next.
+  expect([taken.size, [...taken].filter((slot) => pool.owns(slot)).length]).toEqual([4, 1]);
 });
