@@ -48,14 +48,29 @@ export class HerdError extends Error {
     return new HerdError('INTERNAL', reasonOf(error), { cause: error });
   }
 
-  /** The reverse of `toJSON`, for errors that a peer reports; unknown codes become INTERNAL. */
-  static from(record: Partial<ErrorRecord>): HerdError {
-    const code = record.code !== undefined && record.code in table ? record.code : 'INTERNAL';
-    return new HerdError(code, String(record.message ?? 'unknown error'), {
-      ...(typeof record.status === 'number' ? { status: record.status } : {}),
-      tried: Array.isArray(record.tried) ? record.tried.map(String) : [],
+  /**
+   * The reverse of `toJSON`, for errors that a peer reports: unknown codes become INTERNAL, and
+   * what is not of its type is left out.
+   */
+  static from(record: { readonly [key in keyof ErrorRecord]?: unknown }): HerdError {
+    const { code, status, message, tried } = record;
+    return new HerdError(isCode(code) ? code : 'INTERNAL', textOr(message, 'unknown error'), {
+      ...(isErrorStatus(status) ? { status } : {}),
+      tried: Array.isArray(tried) ? tried.map((line) => textOr(line, '?')) : [],
     });
   }
+}
+
+function isCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(table, value);
+}
+
+function isErrorStatus(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 400 && Number(value) <= 599;
+}
+
+function textOr(value: unknown, instead: string): string {
+  return typeof value === 'string' ? value : instead;
 }
 
 export interface ErrorRecord {

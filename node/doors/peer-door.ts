@@ -2,17 +2,16 @@
 import type { ServerResponse } from 'node:http';
 import type { TlsOptions } from 'node:tls';
 import type { Member } from '../../tracker/protocol.ts';
-import { isDigest } from '../content/digest.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import type { Names } from '../delivery/names.ts';
 import { letGo, type Owner, type Supply } from '../delivery/owner.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../limits.ts';
 import type { Log } from '../platform/log.ts';
+import { claimOf, isKey, nameQueryOf, progressOf, wantOf } from '../transfer/peer-messages.ts';
 import { frameSink } from '../wire/frame-writer.ts';
 import { PIECES_TYPE } from '../wire/frames.ts';
 import { createServer, type HttpReply, type HttpServer } from '../wire/http-server.ts';
-import { claimOf, nameQueryOf, progressOf, wantOf } from './peer-messages.ts';
 import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
 
 interface PeerDoorDeps extends WriterDeps {
@@ -94,10 +93,6 @@ function wrap(error: unknown): HerdError {
     return new HerdError('BAD_REQUEST', reasonOf(error), { status });
   }
   return HerdError.of(error);
-}
-
-function isKey(key: string): boolean {
-  return isDigest(key) || /^name-[0-9a-f]{40}$/.test(key);
 }
 
 function whole(text: string): number {

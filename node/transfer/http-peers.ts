@@ -8,6 +8,13 @@ import { PIECES_TYPE } from '../wire/frames.ts';
 import { type Exchange, PeerClient, type PeerRequest } from '../wire/peer-client.ts';
 import type { pskClientOptions } from '../wire/tls-psk.ts';
 import { failure, HttpPieceStream } from './http-piece-stream.ts';
+import {
+  claimAnswerOf,
+  membersOf,
+  nameAnswerOf,
+  progressAnswerOf,
+  wantAnswerOf,
+} from './peer-messages.ts';
 import type {
   Claim,
   NameAnswer,
@@ -74,10 +81,7 @@ export class HttpPeers implements Peers {
   async want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer> {
     const answer = await this.#open(peer, 'POST', '/v1/want', want, signal);
     if (answer.kind === 'stream') return answer;
-    const said = (answer.value ?? {}) as { elsewhere?: Member; redirect?: Member };
-    if (said.elsewhere) return { kind: 'elsewhere', source: said.elsewhere };
-    if (said.redirect) return { kind: 'redirect', owner: said.redirect };
-    throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} gave an answer of no known kind`);
+    return checked(peer, wantAnswerOf, answer.value);
   }
 
   async object(
@@ -94,20 +98,29 @@ export class HttpPeers implements Peers {
     throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent no pieces`);
   }
 
-  async progress(peer: PeerAddress, progress: Progress, signal: AbortSignal) {
-    return (await this.#json(peer, 'POST', '/v1/progress', progress, signal)) as ProgressAnswer;
+  async progress(
+    peer: PeerAddress,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<ProgressAnswer> {
+    const answer = await this.#json(peer, 'POST', '/v1/progress', progress, signal);
+    return checked(peer, progressAnswerOf, answer);
   }
 
   async name(peer: PeerAddress, query: NameQuery, signal: AbortSignal): Promise<NameAnswer> {
-    return (await this.#json(peer, 'POST', '/v1/name', query, signal)) as NameAnswer;
+    return checked(peer, nameAnswerOf, await this.#json(peer, 'POST', '/v1/name', query, signal));
   }
 
   async claim(peer: PeerAddress, claim: Claim, signal: AbortSignal): Promise<void> {
-    await this.#json(peer, 'POST', '/v1/claim', claim, signal);
+    checked(peer, claimAnswerOf, await this.#json(peer, 'POST', '/v1/claim', claim, signal));
   }
 
   async members(peer: PeerAddress, signal: AbortSignal): Promise<readonly Member[]> {
-    return (await this.#json(peer, 'GET', '/v1/members', undefined, signal)) as Member[];
+    return checked(
+      peer,
+      membersOf,
+      await this.#json(peer, 'GET', '/v1/members', undefined, signal),
+    );
   }
 
   async close(): Promise<void> {
@@ -124,12 +137,9 @@ export class HttpPeers implements Peers {
     path: string,
     body: unknown,
     signal: AbortSignal,
-  ) {
+  ): Promise<unknown> {
     const answer = await this.#open(peer, method, path, body, signal);
-    if (answer.kind === 'json') {
-      if (typeof answer.value === 'object' && answer.value !== null) return answer.value;
-      throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} gave no answer`);
-    }
+    if (answer.kind === 'json') return answer.value;
     answer.stream.cancel();
     throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent pieces where an answer was due`);
   }
@@ -283,6 +293,15 @@ function answerOf(status: number, value: unknown, peer: string): Answer {
   if (status < 300) return { kind: 'json', value };
   const { message } = (value ?? {}) as { message?: unknown };
   throw new HerdError('SOURCE_FAILED', `${peer} answered ${status}: ${String(message ?? '')}`);
+}
+
+/** An answer as `parse` reads it. */
+function checked<T>(peer: PeerAddress, parse: (value: unknown) => T, value: unknown): T {
+  try {
+    return parse(value);
+  } catch (error) {
+    throw failure(nameOf(peer), error);
+  }
 }
 
 function isReset(error: unknown): boolean {

@@ -75,7 +75,7 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
       return { kind: 'stored', object };
     },
     want: verdict,
-    progress: () => ({ move: true }),
+    progress: () => ({ move: 'slow' }),
   } as unknown as Owner;
   const names = {
     answer: async () => ({ kind: 'pending' }),
@@ -260,6 +260,8 @@ describe('a peer that misbehaves', () => {
     ['null', 200, 'null'],
     ['404', 404, '{}'],
     ['an error', 500, '{"message":"boom"}'],
+    ['of wrong fields', 200, '{"elsewhere":{"port":70000},"move":true,"kind":"resolved"}'],
+    ['of members that are none', 200, '[{"id":"x","upstream":true}]'],
   ])('an answer that is %s: SOURCE_FAILED, for every question', async (_what, status, text) => {
     const peer = await rogue((_req, res) => res.writeHead(status).end(text));
     const peers = client();
@@ -267,6 +269,8 @@ describe('a peer that misbehaves', () => {
     await expect(peers.want(peer, want, signal())).rejects.toMatchObject(failed);
     await expect(peers.name(peer, query, signal())).rejects.toMatchObject(failed);
     await expect(peers.members(peer, signal())).rejects.toMatchObject(failed);
+    const progress = { digest, member: want.member.id, have: 1, source: '' };
+    await expect(peers.progress(peer, progress, signal())).rejects.toMatchObject(failed);
   });
 
   test('another protocol: both sides say which', async () => {

@@ -1,7 +1,16 @@
 // What a peer says is taken apart field by field: nothing but the known fields comes through.
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
-import { claimOf, nameQueryOf, progressOf, wantOf } from '../../node/doors/peer-messages.ts';
+import {
+  claimOf,
+  membersOf,
+  nameAnswerOf,
+  nameQueryOf,
+  progressAnswerOf,
+  progressOf,
+  wantAnswerOf,
+  wantOf,
+} from '../../node/transfer/peer-messages.ts';
 import { memberFixture } from '../fixtures/members.ts';
 
 const digest = digestOf('object');
@@ -25,6 +34,8 @@ const claim = {
   names: [{ url, resolution, ageMs: 0.5 }],
 };
 const progress = { digest, member: member.id, have: 3, source: '' };
+const error = { code: 'UPSTREAM_DENIED', status: 403, message: 'no', tried: ['a'] };
+const resolved = { kind: 'resolved', resolution, ageMs: 0.5, stale: false };
 const query = { url, noCache: false, view: 2, onlyKnown: true };
 
 const cases = [
@@ -41,6 +52,11 @@ const cases = [
     },
   ],
   ['a question for a name', nameQueryOf, query],
+  ['news of a name', nameAnswerOf, resolved],
+  ['a name that is coming in', nameAnswerOf, { kind: 'streaming', key: `name-${'a'.repeat(40)}` }],
+  ['a name that nobody knows', nameAnswerOf, { kind: 'unknown' }],
+  ['a name that failed', nameAnswerOf, { kind: 'failed', error }],
+  ['a reason to move', progressAnswerOf, { move: 'slow' }],
 ] as const;
 
 describe('what a peer says', () => {
@@ -65,9 +81,51 @@ describe('what a peer says', () => {
     [claimOf, { ...claim, names: [{ url, resolution: 200, ageMs: 1 }] }, 'not a resolution'],
     [claimOf, { ...claim, names: Array(10_001) }, 'names is not a list'],
     [nameQueryOf, { ...query, url: 'http://' }, 'not an http(s) URL'],
+    [wantAnswerOf, {}, 'an answer of no known kind'],
+    [wantAnswerOf, { elsewhere: { ...member, port: 70_000 } }, 'not a member'],
+    [wantAnswerOf, { redirect: { id: 'x' } }, 'not a member'],
+    [membersOf, {}, 'members is not a list'],
+    [membersOf, [member, { ...member, archives: undefined }], 'not a member'],
+    [progressAnswerOf, { move: true }, 'a move for no known reason'],
+    [nameAnswerOf, { kind: 'resolving' }, 'an answer of no known kind'],
+    [nameAnswerOf, { ...resolved, ageMs: {} }, 'ageMs of object'],
+    [nameAnswerOf, { kind: 'streaming', key: 'a\r\nb' }, 'not a key of an object'],
+    [nameAnswerOf, { kind: 'failed' }, 'not an error'],
+    [
+      nameAnswerOf,
+      { ...resolved, resolution: { ...resolution, etag: 'a\nb' } },
+      'etag is not a value of a header',
+    ],
   ])('%o refuses %o', (parse, message, reason) => {
     expect(() => parse(message)).toThrow(
       expect.objectContaining({ code: 'BAD_REQUEST', message: reason }),
     );
+  });
+});
+
+test('answers to a want: members', () => {
+  expect(wantAnswerOf({ elsewhere: member })).toEqual({ kind: 'elsewhere', source: member });
+  expect(wantAnswerOf({ redirect: member })).toEqual({ kind: 'redirect', owner: member });
+  expect(membersOf([member])).toEqual([member]);
+});
+
+test.each([
+  [
+    { ...error, code: 'toString' },
+    { ...error, code: 'INTERNAL' },
+  ],
+  [{ ...error, status: 1e9 }, error],
+  [
+    { ...error, message: { toString: 1 } },
+    { ...error, message: 'unknown error' },
+  ],
+  [
+    { ...error, tried: [{ toString: 1 }] },
+    { ...error, tried: ['?'] },
+  ],
+])('an error that a peer reports, %o, is one of ours', (reported, read) => {
+  expect(nameAnswerOf({ kind: 'failed', error: reported })).toEqual({
+    kind: 'failed',
+    error: read,
   });
 });

@@ -1,5 +1,6 @@
-// What a peer asks is checked before anything acts on it: the key lets a member in, it does not
-// make its bytes right. All throw HerdError BAD_REQUEST.
+// What a peer asks or answers is checked before anything acts on it: the key lets a member in, it
+// does not make its bytes right. All throw HerdError BAD_REQUEST.
+import type { Member } from '../../tracker/protocol.ts';
 import { parseMember } from '../../tracker/validate.ts';
 import type { Resolution } from '../catalog/catalog.ts';
 import { type Digest, isDigest } from '../content/digest.ts';
@@ -8,12 +9,17 @@ import type {
   Claim,
   ClaimedName,
   ClaimedObject,
+  NameAnswer,
   NameQuery,
   Progress,
+  ProgressAnswer,
   Want,
-} from '../transfer/peers.ts';
+  WantAnswer,
+} from './peers.ts';
 
 const LIST_MAX = 10_000;
+/** No control characters: these texts go into headers of an answer to apt (RFC 9110, 5.5). */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 type Fields = Record<string, unknown>;
 
@@ -63,6 +69,57 @@ export function nameQueryOf(body: unknown): NameQuery {
   };
 }
 
+/** The answer to a want that is no piece stream. */
+export function wantAnswerOf(body: unknown): Exclude<WantAnswer, { kind: 'stream' }> {
+  const { elsewhere, redirect } = fieldsOf(body, 'an answer to a want');
+  if (elsewhere !== undefined) return { kind: 'elsewhere', source: memberOf(elsewhere) };
+  if (redirect !== undefined) return { kind: 'redirect', owner: memberOf(redirect) };
+  throw bad('an answer of no known kind');
+}
+
+export function progressAnswerOf(body: unknown): ProgressAnswer {
+  const { move } = fieldsOf(body, 'an answer to a progress');
+  if (move === undefined) return {};
+  if (move === 'slow' || move === 'behind') return { move };
+  throw bad('a move for no known reason');
+}
+
+export function nameAnswerOf(body: unknown): NameAnswer {
+  const { kind, resolution, ageMs, stale, key, error } = fieldsOf(body, 'an answer for a name');
+  switch (kind) {
+    case 'resolved':
+      return {
+        kind,
+        resolution: resolutionOf(resolution),
+        ageMs: ageOf(ageMs),
+        stale: stale === true,
+      };
+    case 'pending':
+    case 'unknown':
+      return { kind };
+    case 'streaming':
+      if (typeof key === 'string' && isKey(key)) return { kind, key };
+      throw bad('not a key of an object');
+    case 'failed':
+      return { kind, error: HerdError.from(fieldsOf(error, 'an error')).toJSON() };
+  }
+  throw bad('an answer of no known kind');
+}
+
+/** The answer to a claim, which says nothing. */
+export function claimAnswerOf(body: unknown): void {
+  fieldsOf(body, 'an answer to a claim');
+}
+
+export function membersOf(body: unknown): Member[] {
+  return listOf(body, 'members').map(memberOf);
+}
+
+/** Under what a peer has bytes: the digest of an object, or the name of a file coming in. */
+export function isKey(key: string): boolean {
+  return isDigest(key) || /^name-[0-9a-f]{40}$/.test(key);
+}
+
 function claimedObjectOf(value: unknown): ClaimedObject {
   const fields = fieldsOf(value, 'a claimed object');
   return {
@@ -74,8 +131,7 @@ function claimedObjectOf(value: unknown): ClaimedObject {
 
 function claimedNameOf(value: unknown): ClaimedName {
   const { url, resolution, ageMs } = fieldsOf(value, 'a claimed name');
-  if (typeof ageMs !== 'number' || !(ageMs >= 0)) throw bad(`ageMs of ${String(ageMs)}`);
-  return { url: urlOf(url), resolution: resolutionOf(resolution), ageMs };
+  return { url: urlOf(url), resolution: resolutionOf(resolution), ageMs: ageOf(ageMs) };
 }
 
 function resolutionOf(value: unknown): Resolution {
@@ -85,9 +141,9 @@ function resolutionOf(value: unknown): Resolution {
     status: countOf(fields.status, 'status'),
     ...(digest === undefined ? {} : { digest: digestOf(digest) }),
     ...(size === undefined ? {} : { size: countOf(size, 'size') }),
-    ...(lastModified === undefined ? {} : { lastModified: textOf(lastModified, 'lastModified') }),
-    ...(etag === undefined ? {} : { etag: textOf(etag, 'etag') }),
-    ...(contentType === undefined ? {} : { contentType: textOf(contentType, 'contentType') }),
+    ...(lastModified === undefined ? {} : { lastModified: headerOf(lastModified, 'lastModified') }),
+    ...(etag === undefined ? {} : { etag: headerOf(etag, 'etag') }),
+    ...(contentType === undefined ? {} : { contentType: headerOf(contentType, 'contentType') }),
     checkedAtMs: countOf(checkedAtMs, 'checkedAtMs'),
   };
 }
@@ -97,7 +153,7 @@ function fieldsOf(value: unknown, what: string): Fields {
   throw bad(`not ${what}`);
 }
 
-function memberOf(value: unknown): Want['member'] {
+function memberOf(value: unknown): Member {
   const member = parseMember(value);
   if (member) return member;
   throw bad('not a member');
@@ -116,6 +172,17 @@ function urlOf(value: unknown): string {
 function countOf(value: unknown, what: string): number {
   if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
   throw bad(`${what} is not a whole number`);
+}
+
+function ageOf(value: unknown): number {
+  if (typeof value === 'number' && value >= 0) return value;
+  throw bad(`ageMs of ${typeof value === 'number' ? value : typeof value}`);
+}
+
+function headerOf(value: unknown, what: string): string {
+  const text = textOf(value, what);
+  if (HEADER_VALUE.test(text)) return text;
+  throw bad(`${what} is not a value of a header`);
 }
 
 function textOf(value: unknown, what: string): string {
