@@ -243,7 +243,6 @@ function exchange(
     quiet?.end();
     signal.removeEventListener('abort', onAbort);
   };
-  signal.addEventListener('abort', onAbort, { once: true });
   const running: Exchange = client.request(
     request,
     {
@@ -285,6 +284,7 @@ function exchange(
     },
     fresh,
   );
+  signal.addEventListener('abort', onAbort, { once: true });
   return promise;
 }
 

@@ -51,6 +51,7 @@ export class PeerClient {
   readonly #idle: Connection[] = [];
   readonly #open = new Set<Connection>();
   readonly #waiting: Job[] = [];
+  #closed = false;
 
   /** `buffer`: what is read goes through it; many clients may share it. */
   constructor(deps: { clock: Clock }, options: PeerClientOptions, buffer: Buffer) {
@@ -59,11 +60,18 @@ export class PeerClient {
     this.#buffer = buffer;
   }
 
-  /** `fresh`: on a new connection, since those at hand are in doubt. */
+  /**
+   * Of its events only `started` may come before it returns. `fresh`: on a new connection, since
+   * those at hand are in doubt.
+   */
   request(request: PeerRequest, events: ExchangeEvents, fresh = false): Exchange {
     const { address, port } = this.#options;
     const host = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
     const job = new Job(textOf(host, request), events);
+    if (this.#closed) {
+      failSoon(job, closed());
+      return job;
+    }
     if (fresh) for (const connection of this.#idle.splice(0)) connection.destroy();
     this.#waiting.push(job);
     this.#serve();
@@ -72,14 +80,22 @@ export class PeerClient {
 
   /** Ends all requests under way. */
   close(): void {
-    const gone = new Error('the client was closed');
+    this.#closed = true;
+    const gone = closed();
     for (const job of this.#waiting.splice(0)) job.abort(gone);
     for (const connection of this.#open) connection.destroy(gone);
   }
 
   #serve(): void {
     while (this.#waiting.length > 0) {
-      const connection = this.#idle.pop() ?? this.#connect();
+      let connection: Connection | undefined;
+      try {
+        connection = this.#idle.pop() ?? this.#connect();
+      } catch (error) {
+        // Not an address that a socket can connect to.
+        failSoon(this.#waiting.shift(), error as Error);
+        continue;
+      }
       if (!connection) return;
       const job = this.#waiting.shift();
       // It may have been given up while it waited.
@@ -171,6 +187,7 @@ class Connection {
   #secure = false;
   #error: Error | undefined;
 
+  /** Throws when no socket can connect to that address. */
   constructor(
     deps: { clock: Clock },
     options: PeerClientOptions,
@@ -187,10 +204,6 @@ class Connection {
       },
     });
     const { address, port, tls, connectTimeoutMs } = options;
-    this.#deadline = deps.clock.after(connectTimeoutMs, () => {
-      const text = `no connection to ${address}:${port} within ${connectTimeoutMs} ms`;
-      this.destroy(Object.assign(new Error(text), { code: 'ETIMEDOUT' }));
-    });
     const callback = (length: number, into: Uint8Array): boolean => {
       this.#received(into.subarray(0, length) as Buffer);
       return true;
@@ -199,6 +212,10 @@ class Connection {
     const reading: Pick<SocketConstructorOpts, 'onread'> = { onread: { buffer, callback } };
     const target: ConnectionOptions = { ...tls, host: address, port };
     this.#socket = connect(Object.assign(target, reading));
+    this.#deadline = deps.clock.after(connectTimeoutMs, () => {
+      const text = `no connection to ${address}:${port} within ${connectTimeoutMs} ms`;
+      this.destroy(Object.assign(new Error(text), { code: 'ETIMEDOUT' }));
+    });
     this.#socket.setNoDelay();
     this.#socket.once('secureConnect', () => this.#connected());
     this.#socket.on('error', (error) => {
@@ -276,6 +293,14 @@ class Connection {
     const cut = () => Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' });
     this.#job?.fail(this.#error ?? cut());
   }
+}
+
+function failSoon(job: Job | undefined, error: Error): void {
+  queueMicrotask(() => job?.fail(error));
+}
+
+function closed(): Error {
+  return new Error('the client was closed');
 }
 
 function unasked(): Error {

@@ -299,6 +299,13 @@ describe('a peer that misbehaves', () => {
     expect(requests).toBe(3);
   });
 
+  test('an address that is none: given up afterwards, nothing happens', async () => {
+    const controller = new AbortController();
+    const nowhere = { address: '127.0.0.1', port: 70_000 };
+    await expect(client().members(nowhere, controller.signal)).rejects.toMatchObject(failed);
+    controller.abort();
+  });
+
   test('a wrong key, or nobody there', async () => {
     const { peer } = await door();
     const tls = pskClientOptions(Buffer.alloc(32, 8));

@@ -194,6 +194,14 @@ describe('given up', () => {
     some.close();
     for (const { text } of all) await expect(text).rejects.toThrow('closed');
   });
+
+  test('with the client, before it was asked', async () => {
+    const { port, connections } = await serve((_request, response) => response.end('ok'));
+    const some = client(port);
+    some.close();
+    await expect(ask(some).text).rejects.toThrow('closed');
+    expect(connections()).toBe(0);
+  });
 });
 
 describe('a peer that', () => {
@@ -260,6 +268,14 @@ describe('a peer that', () => {
 
   test('is not there', async () => {
     await expect(ask(client(1)).text).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  });
+
+  test('has an address that is none: each request fails by itself, after it was made', async () => {
+    const some = client(70_000, { connectTimeoutMs: 10 });
+    for (const _ of [1, 2]) {
+      await expect(ask(some).text).rejects.toMatchObject({ code: 'ERR_SOCKET_BAD_PORT' });
+    }
+    await sleep(20);
   });
 
   test('does not know the key', async () => {
