@@ -1,10 +1,10 @@
 // Reads answers of HTTP/1.1 (RFC 9112) as they come in, one after the other: those that peers
 // give, with a Content-Length or in chunks.
 
-const LINE_BYTES_MAX = 16 * 1024;
-const HEADERS_MAX = 100;
+/** Of all that is no body: a head with the interim answers before it, or a trailer. */
+const HEAD_BYTES_MAX = 16 * 1024;
 
-export interface AnswerEvents {
+interface AnswerEvents {
   /** The names of `headers` are in lower case. */
   head(status: number, headers: ReadonlyMap<string, string>): void;
   /** A part of the body: a view of what was pushed. */
@@ -21,6 +21,8 @@ export class AnswerReader {
   #state: State = 'status';
   /** The start of a line whose end has not come yet. */
   #line = '';
+  /** Bytes of lines since the last byte of a body. */
+  #headBytes = 0;
   #status = 0;
   #headers = new Map<string, string>();
   /** Bytes of the body, or of the chunk, that are still to come. */
@@ -30,6 +32,11 @@ export class AnswerReader {
 
   constructor(events: AnswerEvents) {
     this.#events = events;
+  }
+
+  /** Nothing of a next answer has come. */
+  get idle(): boolean {
+    return this.#state === 'status' && this.#headBytes === 0;
   }
 
   /** Throws MalformedAnswer. */
@@ -42,6 +49,7 @@ export class AnswerReader {
 
   #takeBody(bytes: Buffer, offset: number): number {
     const end = Math.min(bytes.length, offset + this.#left);
+    this.#headBytes = 0;
     this.#left -= end - offset;
     const last = this.#left === 0;
     if (last) this.#state = this.#state === 'body' ? 'status' : 'chunk-end';
@@ -53,13 +61,15 @@ export class AnswerReader {
   #takeLine(bytes: Buffer, offset: number): number {
     const newline = bytes.indexOf(0x0a, offset);
     const end = newline < 0 ? bytes.length : newline;
+    const next = newline < 0 ? end : newline + 1;
+    this.#headBytes += next - offset;
+    if (this.#headBytes > HEAD_BYTES_MAX) throw new MalformedAnswer('a head without end');
     this.#line += bytes.toString('latin1', offset, end);
-    if (this.#line.length > LINE_BYTES_MAX) throw new MalformedAnswer('a line without end');
-    if (newline < 0) return end;
+    if (newline < 0) return next;
     const line = this.#line.endsWith('\r') ? this.#line.slice(0, -1) : this.#line;
     this.#line = '';
     this.#read(line);
-    return newline + 1;
+    return next;
   }
 
   #read(line: string): void {
@@ -83,9 +93,7 @@ export class AnswerReader {
 
   #readHeader(line: string): void {
     const colon = line.indexOf(':');
-    if (colon < 1 || this.#headers.size >= HEADERS_MAX) {
-      throw new MalformedAnswer('headers that are none');
-    }
+    if (colon < 1) throw new MalformedAnswer('a header that is none');
     const name = line.slice(0, colon).toLowerCase();
     const value = line.slice(colon + 1).trim();
     const before = this.#headers.get(name);
@@ -115,6 +123,7 @@ export class AnswerReader {
       this.#left = empty ? 0 : Number(length);
       this.#state = this.#left > 0 ? 'body' : 'status';
     }
+    this.#headBytes = 0;
     this.#events.head(this.#status, headers);
     if (this.#state === 'status') this.#events.end();
   }
@@ -133,6 +142,7 @@ export class AnswerReader {
 
   #end(): void {
     this.#state = 'status';
+    this.#headBytes = 0;
     this.#events.end();
   }
 }

@@ -75,6 +75,31 @@ describe('an answer', () => {
     );
   });
 
+  test('with many small chunks: their sizes are no head', () => {
+    const chunks = '1;a=b\r\nx\r\n'.repeat(10_000);
+    const { answers } = readText(
+      `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`,
+    );
+    expect(answers).toMatchObject([{ body: 'x'.repeat(10_000) }]);
+  });
+
+  test.each([
+    ['', true],
+    ['H', false],
+    ['HTTP/1.1 200 OK\r\n', false],
+    ['HTTP/1.1 103 Early Hints\r\n\r\n', false],
+  ])('after which %j came: idle is %j', (more, idle) => {
+    for (const answer of [
+      'HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na',
+      'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n',
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n',
+    ]) {
+      const reader = new AnswerReader({ head() {}, data() {}, end() {} });
+      reader.push(Buffer.from(answer + more));
+      expect(reader.idle).toBe(idle);
+    }
+  });
+
   test.each([
     ['HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'],
     ['HTTP/1.1 200 OK\r\nConnection: Keep-Alive, Close\r\nContent-Length: 0\r\n\r\n'],
@@ -93,7 +118,13 @@ describe('rubbish', () => {
     ['a line without end', `HTTP/1.1 200 ${'a'.repeat(20_000)}`],
     [
       'headers without end',
-      `HTTP/1.1 200 OK\r\n${Array.from({ length: 200 }, (_, n) => `a${n}: b\r\n`).join('')}`,
+      `HTTP/1.1 200 OK\r\n${Array.from({ length: 2_000 }, (_, n) => `a${n}: b\r\n`).join('')}`,
+    ],
+    ['one header again and again', `HTTP/1.1 200 OK\r\n${`a: ${'b'.repeat(4_000)}\r\n`.repeat(5)}`],
+    ['interim answers without end', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1_000)],
+    [
+      'a trailer without end',
+      `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n${'a: b\r\n'.repeat(3_000)}`,
     ],
     ['neither length nor chunks', 'HTTP/1.1 200 OK\r\n\r\n'],
     ['both', 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n'],
