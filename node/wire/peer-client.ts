@@ -282,7 +282,8 @@ class Connection {
   #end(job: Job): void {
     this.#answered = undefined;
     if (job.paused) this.resume();
-    if (this.#reader.keepAlive && !this.#socket.destroyed) this.#tell.free();
+    const { keepAlive, idle } = this.#reader;
+    if (keepAlive && idle && !this.#socket.destroyed) this.#tell.free();
     else this.destroy();
     job.end();
   }

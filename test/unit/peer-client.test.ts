@@ -223,6 +223,16 @@ describe('a peer that', () => {
     expect(connections()).toBe(2);
   });
 
+  test('begins a second answer: the first counts, the rest meets no other request', async () => {
+    const answer = (body: string) => `HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n${body}`;
+    const { port, connections } = await raw((socket, count) => {
+      socket.write(count === 1 ? `${answer('a')}HTTP/1.1 299 STALE\r\nx: ` : answer('b'));
+    });
+    const some = client(port);
+    expect([await ask(some).text, await ask(some).text]).toEqual(['200 a', '200 b']);
+    expect(connections()).toBe(2);
+  });
+
   test('speaks when nobody asked: that connection is not used again', async () => {
     const { port, connections } = await raw((socket) => {
       socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
