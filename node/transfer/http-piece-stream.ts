@@ -8,15 +8,23 @@ import type { PieceStream } from './peers.ts';
 
 /** What may follow the last piece: an END frame. A peer that sends more is cut off. */
 const REST_BYTES_MAX = 1024;
-/** Bytes waiting to be taken, beyond which the connection is paused. */
-const QUEUE_BYTES_MAX = 4 * PIECE_BYTES;
+/** What may wait to be taken before the connection is paused; half of it, and it goes on. */
+const QUEUE_BYTES_MAX = 5 * PIECE_BYTES;
+/** Memory of a frame besides its payload, roughly: frames without one are not free. */
+const FRAME_BYTES = 512;
+
+interface Queued {
+  readonly frame: Frame;
+  /** What it costs to keep, in bytes. */
+  readonly weight: number;
+}
 
 export class HttpPieceStream implements PieceStream {
   readonly #peer: string;
   readonly #exchange: Exchange;
   readonly #settle: () => void;
   readonly #decoder: FrameDecoder;
-  readonly #queue: Frame[] = [];
+  readonly #queue: Queued[] = [];
   #queued = 0;
   #waiting: PromiseWithResolvers<Frame | undefined> | undefined;
   #ended = false;
@@ -29,7 +37,7 @@ export class HttpPieceStream implements PieceStream {
     this.#peer = peer;
     this.#exchange = exchange;
     this.#settle = settle;
-    this.#decoder = new FrameDecoder(pool, (frame) => this.#take(frame));
+    this.#decoder = new FrameDecoder(pool, (frame, bytes) => this.#take(frame, bytes));
   }
 
   onClose(fn: () => void): void {
@@ -68,11 +76,11 @@ export class HttpPieceStream implements PieceStream {
   }
 
   async next(): Promise<Frame | undefined> {
-    const frame = this.#queue.shift();
-    if (frame) {
-      this.#queued -= weight(frame);
+    const queued = this.#queue.shift();
+    if (queued) {
+      this.#queued -= queued.weight;
       if (this.#exchange.paused && this.#queued <= QUEUE_BYTES_MAX / 2) this.#exchange.resume();
-      return frame;
+      return queued.frame;
     }
     if (this.#error) throw this.#error;
     if (this.#ended) return undefined;
@@ -96,14 +104,15 @@ export class HttpPieceStream implements PieceStream {
     if (this.#exchange.paused) this.#exchange.resume();
   }
 
-  #take(frame: Frame): void {
+  #take(frame: Frame, payloadBytes: number): void {
     const waiting = this.#wake();
     if (waiting) {
       waiting.resolve(frame);
       return;
     }
-    this.#queue.push(frame);
-    this.#queued += weight(frame);
+    const weight = FRAME_BYTES + payloadBytes;
+    this.#queue.push({ frame, weight });
+    this.#queued += weight;
   }
 
   #wake(): PromiseWithResolvers<Frame | undefined> | undefined {
@@ -117,10 +126,6 @@ export class HttpPieceStream implements PieceStream {
     this.#onClose?.();
     this.#onClose = undefined;
   }
-}
-
-function weight(frame: Frame): number {
-  return frame.type === 'piece' ? frame.bytes.length : 0;
 }
 
 /** What went wrong with `peer`, as a HerdError of the kind SOURCE_. */

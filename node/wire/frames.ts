@@ -67,13 +67,13 @@ export const encode = {
 /** Cuts a byte stream into frames. `push` throws HerdError SOURCE_FAILED on anything malformed. */
 export class FrameDecoder {
   readonly #pool: PiecePool;
-  readonly #onFrame: (frame: Frame) => void;
+  readonly #onFrame: (frame: Frame, payloadBytes: number) => void;
   readonly #head = Buffer.alloc(HEADER_BYTES);
   #headBytes = 0;
   #payload: Buffer = Buffer.alloc(0);
   #payloadBytes = 0;
 
-  constructor(pool: PiecePool, onFrame: (frame: Frame) => void) {
+  constructor(pool: PiecePool, onFrame: (frame: Frame, payloadBytes: number) => void) {
     this.#pool = pool;
     this.#onFrame = onFrame;
   }
@@ -124,7 +124,7 @@ export class FrameDecoder {
     this.#headBytes = 0;
     this.#payload = Buffer.alloc(0);
     this.#payloadBytes = 0;
-    this.#onFrame(frameOf(this.#head[0], number, payload));
+    this.#onFrame(frameOf(this.#head[0], number, payload), payload.length);
   }
 }
 
