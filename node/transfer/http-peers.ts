@@ -2,7 +2,7 @@
 import type { Member } from '../../tracker/protocol.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError } from '../errors.ts';
-import { KiB, PROTOCOL_VERSION } from '../limits.ts';
+import { KiB, MiB, PROTOCOL_VERSION } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { PIECES_TYPE } from '../wire/frames.ts';
 import { type Exchange, PeerClient, type PeerRequest } from '../wire/peer-client.ts';
@@ -42,7 +42,10 @@ interface HttpPeersOptions {
   readonly tickMs: number;
   /** From the request to the head of the answer. */
   readonly answerTicks: number;
-  /** Without any frame, not even a WAIT. */
+  /**
+   * Without any byte. Not without a whole frame: on a link that many share, a piece may take longer
+   * than this. Who gives too little is found by what its readers report (delivery/swarm.ts).
+   */
   readonly silenceTicks: number;
 }
 
@@ -58,6 +61,10 @@ const IDLE_MS = 30_000;
 const CONNECTIONS_PER_PEER = 32;
 /** Not below the largest TLS record (RFC 8446, 5.1). */
 const READ_BYTES = 16 * KiB;
+/** Of an answer that is no piece stream; a list of thousands of members fits. */
+const JSON_BYTES_MAX = 4 * MiB;
+/** Memory of a part of it besides its bytes, roughly: one byte may come at a time. */
+const PART_BYTES = 100;
 
 interface Peer {
   readonly client: PeerClient;
@@ -237,6 +244,7 @@ function exchange(
   let stream: HttpPieceStream | undefined;
   let status = 0;
   const chunks: Buffer[] = [];
+  let size = 0;
   let quiet: QuietGuard | undefined;
   const onAbort = () => running.abort(new HerdError('SOURCE_FAILED', 'no longer wanted'));
   const settle = () => {
@@ -263,8 +271,10 @@ function exchange(
       },
       data(bytes) {
         quiet?.beat();
-        if (stream) stream.push(bytes);
-        else chunks.push(Buffer.from(bytes));
+        if (stream) return stream.push(bytes);
+        chunks.push(Buffer.from(bytes));
+        size += bytes.length + PART_BYTES;
+        if (size > JSON_BYTES_MAX) running.abort(failure(peer, 'an answer without end'));
       },
       end() {
         settle();
