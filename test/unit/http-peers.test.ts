@@ -3,6 +3,7 @@
 import type { ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { pipeline, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { digestOf, sha256 } from '../../node/content/digest.ts';
@@ -10,7 +11,7 @@ import { PiecePool } from '../../node/content/piece-pool.ts';
 import type { Owner, WantVerdict } from '../../node/delivery/owner.ts';
 import { createPeerDoor } from '../../node/doors/peer-door.ts';
 import { HerdError } from '../../node/errors.ts';
-import { PIECE_BYTES } from '../../node/limits.ts';
+import { KiB, MiB, PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { noGarbage } from '../../node/platform/garbage.ts';
 import { silentLog } from '../../node/platform/log.ts';
@@ -26,6 +27,7 @@ import { memberFixture } from '../fixtures/members.ts';
 const key = Buffer.alloc(32, 7);
 const body = Buffer.alloc(160 * PIECE_BYTES + 5, 'debherd');
 const digest = digestOf(body);
+const tail = Buffer.from('t');
 const ends: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
@@ -171,7 +173,6 @@ describe('pieces', () => {
   test('whoever has all it wants uses the connection again, and cuts off who goes on', async () => {
     const sockets = new Set<unknown>();
     const last = () => Buffer.concat([encode.pieceHead(0, sha256(tail), tail.length), tail]);
-    const tail = Buffer.from('tail');
     let cut = false;
     const peer = await rogue((request, response) => {
       sockets.add(request.socket);
@@ -273,6 +274,39 @@ describe('a peer that misbehaves', () => {
     await expect(peers.progress(peer, progress, signal())).rejects.toMatchObject(failed);
   });
 
+  test('an answer without end is cut off, a long one is read', async () => {
+    const members = Array.from({ length: 2_000 }, (_, n) => memberFixture(n));
+    let sent = 0;
+    function* spaces() {
+      for (; sent < 64 * MiB; sent += 64 * KiB) yield Buffer.alloc(64 * KiB, ' ');
+      yield '{}';
+    }
+    const peer = await rogue((request, res) => {
+      if (request.url === '/v1/members') res.end(JSON.stringify(members));
+      else pipeline(Readable.from(spaces()), res, () => {});
+    });
+    const peers = client();
+    expect(await peers.members(peer, signal())).toEqual(members);
+    const claim = { member: want.member, objects: [], names: [] };
+    await expect(peers.claim(peer, claim, signal())).rejects.toThrow('without end');
+    expect(sent).toBeLessThan(32 * MiB);
+  });
+
+  test('a piece that takes its time is no silence', async () => {
+    const piece = Buffer.concat([encode.pieceHead(0, sha256(tail), 1), tail]);
+    const peer = await rogue(async (_request, res) => {
+      head(res);
+      for (const byte of piece) {
+        res.write(Buffer.of(byte));
+        await sleep(5);
+      }
+      res.end();
+    });
+    const peers = client({ tickMs: 20, silenceTicks: 3 });
+    const stream = (await peers.object(peer, digest, { from: 0 }, signal()))!;
+    expect((await drain(stream)).equals(tail)).toBe(true);
+  });
+
   test('another protocol: both sides say which', async () => {
     const { server } = await door();
     const answer = await server.inject({
@@ -287,16 +321,24 @@ describe('a peer that misbehaves', () => {
   });
 
   test('a connection that the peer closed meanwhile: asked again on a fresh one', async () => {
-    let requests = 0;
+    const dead = new Set<unknown>();
     const peer = await rogue((req, res) => {
-      requests++;
-      if (requests === 2) req.socket.destroy();
-      else res.end('[]');
+      if (dead.has(req.socket)) return req.socket.destroy();
+      dead.add(req.socket);
+      // Both at once, on a connection each.
+      if (dead.size === 1) release = () => res.end('[]');
+      else {
+        release();
+        res.end('[]');
+      }
     });
+    let release = () => {};
     const peers = client();
-    expect(await peers.members(peer, signal())).toEqual([]);
-    expect(await peers.members(peer, signal())).toEqual([]);
-    expect(requests).toBe(3);
+    const ask = () => peers.members(peer, signal());
+    expect(await Promise.all([ask(), ask()])).toEqual([[], []]);
+    release = () => {};
+    expect(await ask()).toEqual([]);
+    expect(dead.size).toBe(3);
   });
 
   test('an address that is none: given up afterwards, nothing happens', async () => {
