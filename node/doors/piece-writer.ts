@@ -1,6 +1,5 @@
 // Writes an object to a peer as a piece stream, whole or as it comes in.
-import type { Feeder } from '../delivery/feeder.ts';
-import type { Flight } from '../delivery/flight.ts';
+import type { Boarding } from '../delivery/flights.ts';
 import type { Supply } from '../delivery/owner.ts';
 import { HerdError } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
@@ -41,23 +40,24 @@ export async function writePieces(
   range: PieceRange,
 ): Promise<boolean> {
   try {
-    if (supply.kind === 'stored') await writeStored(deps, out, supply.object, range);
-    else await writeFlight(deps, out, supply.boarding.flight, supply.boarding.feeder, range);
+    const last = await (supply.kind === 'stored'
+      ? writeStored(deps, out, supply.object, range)
+      : writeFlight(deps, out, supply.boarding, range));
+    out.end(last);
+    return !out.gone;
   } catch (error) {
-    if (!out.gone) await out.write(encode.fail(HerdError.of(error).toJSON()));
-    out.end();
+    out.end(encode.fail(HerdError.of(error).toJSON()));
     return false;
   }
-  out.end();
-  return !out.gone;
 }
 
+/** Resolves to the last frame, if the range ends with the object. */
 async function writeStored(
   deps: WriterDeps,
   out: FrameSink,
   object: ObjectReader,
   range: PieceRange,
-) {
+): Promise<Buffer | undefined> {
   const { size, lastModified, pieceHashes } = object;
   await out.write(encode.meta({ size, ...(lastModified === undefined ? {} : { lastModified }) }));
   const total = pieceCount(size);
@@ -69,16 +69,16 @@ async function writeStored(
     const hash = pieceHashes.subarray(index * 32, index * 32 + 32);
     await writePiece(deps, out, { index, hash, bytes });
   }
-  if (to === total) await out.write(encode.end(total));
+  return to === total ? encode.end(total) : undefined;
 }
 
+/** Resolves to the last frame, if the range ends with the object. */
 async function writeFlight(
   deps: WriterDeps,
   out: FrameSink,
-  flight: Flight,
-  feeder: Feeder | undefined,
+  { flight, feeder }: Boarding,
   range: PieceRange,
-): Promise<void> {
+): Promise<Buffer | undefined> {
   const reader = flight.read(range.from, false);
   let tick: Timer | undefined;
   try {
@@ -92,7 +92,7 @@ async function writeFlight(
       silent = true;
     });
     for (let described = flight.meta; !out.gone; ) {
-      if (reader.index >= (range.to ?? Infinity)) return;
+      if (reader.index >= (range.to ?? Infinity)) break;
       if (described !== flight.meta) {
         described = flight.meta;
         await out.write(encode.meta(described));
@@ -101,16 +101,16 @@ async function writeFlight(
         silent = false;
         await writePiece(deps, out, await reader.next());
       } else if (reader.status === 'end') {
-        await out.write(encode.end(flight.pieces));
-        return;
+        return encode.end(flight.pieces);
       } else if (reader.status === 'failed') {
         throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');
       } else if (range.to !== undefined) {
-        return;
+        break;
       } else {
         await Promise.race([flight.changed(), out.left]);
       }
     }
+    return undefined;
   } finally {
     tick?.cancel();
     reader.close();

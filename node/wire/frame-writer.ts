@@ -5,7 +5,11 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type PiecePool, SLOT_HEAD, SLOT_TAIL } from '../content/piece-pool.ts';
+import { KiB } from '../limits.ts';
 import { encode } from './frames.ts';
+
+/** Up to this size, one TLS record, a copy costs less than a write of its own. */
+const GATHER_BYTES_MAX = 16 * KiB;
 
 export interface FrameSink {
   /** The peer has gone away. */
@@ -18,8 +22,8 @@ export interface FrameSink {
    */
   piece(index: number, hash: Uint8Array, bytes: Buffer, sent?: () => void): Promise<void>;
   write(frame: Buffer): Promise<void>;
-  /** There will be no more frames. */
-  end(): void;
+  /** There will be no more frames than `last`, which goes out together with the end. */
+  end(last?: Buffer): void;
   destroy(): void;
 }
 
@@ -36,6 +40,7 @@ class FrameWriter implements FrameSink {
   readonly #socket: Socket | null;
   readonly #pool: PiecePool;
   readonly left: Promise<void>;
+  #gathering = false;
   gone = false;
 
   constructor(response: ServerResponse, pool: PiecePool) {
@@ -56,19 +61,18 @@ class FrameWriter implements FrameSink {
   }
 
   async piece(index: number, hash: Uint8Array, bytes: Buffer, sent?: () => void): Promise<void> {
-    const { chunk, copy } = this.#chunkOf(index, hash, bytes);
+    const { chunk, copy } = this.#pieceChunk(index, hash, bytes);
     if (!copy) return await this.#send(chunk, sent);
     sent?.();
     await this.#send(chunk, () => this.#pool.give(copy));
   }
 
   async write(frame: Buffer): Promise<void> {
-    const size = Buffer.from(`${frame.length.toString(16)}\r\n`, 'latin1');
-    await this.#send(Buffer.concat([size, frame, CRLF]));
+    await this.#send(chunkOf(frame));
   }
 
-  end(): void {
-    this.#gather();
+  end(last?: Buffer): void {
+    if (last) void this.#send(chunkOf(last));
     this.#response.end();
   }
 
@@ -76,15 +80,19 @@ class FrameWriter implements FrameSink {
     this.#response.destroy();
   }
 
-  /** What is written up to the next tick goes out together. */
+  /** What is written up to the next tick, or to the end of the answer, goes out together. */
   #gather(): void {
-    const socket = this.#socket;
-    socket?.cork();
-    process.nextTick(() => socket?.uncork());
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.#socket?.cork();
+    process.nextTick(() => {
+      this.#gathering = false;
+      this.#socket?.uncork();
+    });
   }
 
   /** A frame around `bytes` where they lie, if there is room, else around a copy. */
-  #chunkOf(index: number, hash: Uint8Array, bytes: Buffer): { chunk: Buffer; copy?: Buffer } {
+  #pieceChunk(index: number, hash: Uint8Array, bytes: Buffer): { chunk: Buffer; copy?: Buffer } {
     const head = encode.pieceHead(index, hash, bytes.length);
     const size = `${(head.length + bytes.length).toString(16)}\r\n`;
     const copy = this.#pool.owns(bytes) ? undefined : this.#pool.take(bytes.length);
@@ -102,6 +110,7 @@ class FrameWriter implements FrameSink {
 
   async #send(chunk: Buffer, sent?: () => void): Promise<void> {
     if (this.gone) return;
+    if (chunk.length <= GATHER_BYTES_MAX) this.#gather();
     const { promise, resolve } = Promise.withResolvers<void>();
     const flowing = this.#socket?.write(chunk, (error) => {
       if (!error) sent?.();
@@ -109,6 +118,12 @@ class FrameWriter implements FrameSink {
     });
     if (!flowing) await Promise.race([promise, this.left]);
   }
+}
+
+/** A frame that is no piece, as one chunk. */
+function chunkOf(frame: Buffer): Buffer {
+  const size = Buffer.from(`${frame.length.toString(16)}\r\n`, 'latin1');
+  return Buffer.concat([size, frame, CRLF]);
 }
 
 const CRLF = Buffer.from('\r\n');

@@ -74,6 +74,39 @@ test('pieces of any length, with room around them or without, and other frames',
   ]);
 });
 
+/** Sizes of what goes to the socket of `response` from now on, several at once as their sum. */
+function writesOf(response: ServerResponse): number[] {
+  const socket = response.socket!;
+  const sizes: number[] = [];
+  const [write, writev] = [socket._write.bind(socket), socket._writev!.bind(socket)];
+  socket._write = (chunk, encoding, done) => {
+    sizes.push(chunk.length);
+    write(chunk, encoding, done);
+  };
+  socket._writev = (chunks, done) => {
+    sizes.push(chunks.reduce((sum, { chunk }) => sum + chunk.length, 0));
+    writev(chunks, done);
+  };
+  return sizes;
+}
+
+test.each([
+  ['a small object: its head, then the rest', 1000, 2],
+  ['a large piece goes alone, uncopied', PIECE_BYTES, 3],
+])('few writes for %s', async (_what, length, writes) => {
+  const bytes = Buffer.alloc(length, 'a');
+  let sizes: number[] = [];
+  const { port, pool } = await serve(async (sink, response) => {
+    sizes = writesOf(response);
+    await sink.write(encode.meta({ size: length }));
+    await new Promise((resolve) => setImmediate(resolve));
+    await sink.piece(0, sha256(bytes), pooled(pool, bytes));
+    sink.end(encode.end(1));
+  });
+  expect((await framesOf(port)).map(({ type }) => type)).toEqual(['meta', 'piece', 'end']);
+  expect(sizes).toHaveLength(writes);
+});
+
 test('several readers of one piece in memory, which is left as it was', async () => {
   const bytes = Buffer.alloc(PIECE_BYTES, 'shared');
   let shared: Buffer | undefined;
