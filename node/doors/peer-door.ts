@@ -12,7 +12,11 @@ import { claimOf, isKey, nameQueryOf, progressOf, wantOf } from '../transfer/pee
 import { frameSink } from '../wire/frame-writer.ts';
 import { PIECES_TYPE } from '../wire/frames.ts';
 import { createServer, type HttpReply, type HttpServer } from '../wire/http-server.ts';
+import { QuietWatch } from '../wire/quiet-watch.ts';
 import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
+
+/** Of the watch over peers that take nothing (wire/frame-writer.ts). */
+const TICK_MS = 1_000;
 
 interface PeerDoorDeps extends WriterDeps {
   readonly pool: PiecePool;
@@ -23,6 +27,11 @@ interface PeerDoorDeps extends WriterDeps {
   readonly log: Log;
 }
 
+interface StreamDeps extends WriterDeps {
+  readonly pool: PiecePool;
+  readonly watch: QuietWatch;
+}
+
 interface PeerDoorOptions {
   readonly tls: TlsOptions;
 }
@@ -30,6 +39,7 @@ interface PeerDoorOptions {
 export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): HttpServer {
   const server = createServer({ tls: options.tls });
   const { owner, names } = deps;
+  const streaming = { ...deps, watch: new QuietWatch(deps, { tickMs: TICK_MS }) };
   server.addHook('onRequest', async (request) => {
     deps.counters.add('peer.requests');
     const version = Number(request.headers['debherd-protocol']);
@@ -48,7 +58,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     if (verdict.kind === 'redirect') return { redirect: verdict.owner };
     let complete = false;
     try {
-      complete = await stream(deps, reply, verdict.supply, { from: want.have });
+      complete = await stream(streaming, reply, verdict.supply, { from: want.have });
     } finally {
       verdict.served(complete);
     }
@@ -59,7 +69,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     const range = { from: whole(query.from ?? '0'), ...(query.to ? { to: whole(query.to) } : {}) };
     const supply = isKey(key) ? await owner.object(key) : undefined;
     if (!supply) throw new HerdError('NOT_FOUND', `no object ${key.slice(0, 64)} here`);
-    await stream(deps, reply, supply, range);
+    await stream(streaming, reply, supply, range);
   });
   server.post('/v1/progress', async (request) => owner.progress(progressOf(request.body)));
   server.post('/v1/claim', async (request) => owner.claim(claimOf(request.body)) ?? {});
@@ -72,7 +82,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
 }
 
 async function stream(
-  deps: PeerDoorDeps,
+  deps: StreamDeps,
   reply: HttpReply,
   supply: Supply,
   range: PieceRange,
@@ -81,7 +91,7 @@ async function stream(
   const response = reply.raw as ServerResponse;
   response.writeHead(200, { 'content-type': PIECES_TYPE });
   try {
-    return await writePieces(deps, await frameSink(response, deps.pool), supply, range);
+    return await writePieces(deps, await frameSink(response, deps), supply, range);
   } finally {
     letGo(supply);
   }

@@ -6,6 +6,7 @@ import { KiB, MiB, PROTOCOL_VERSION } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { PIECES_TYPE } from '../wire/frames.ts';
 import { type Exchange, PeerClient, type PeerRequest } from '../wire/peer-client.ts';
+import { type QuietGuard, QuietWatch } from '../wire/quiet-watch.ts';
 import type { pskClientOptions } from '../wire/tls-psk.ts';
 import { failure, HttpPieceStream } from './http-piece-stream.ts';
 import {
@@ -27,7 +28,6 @@ import type {
   Want,
   WantAnswer,
 } from './peers.ts';
-import { type QuietGuard, QuietWatch } from './quiet-watch.ts';
 
 interface HttpPeersDeps {
   readonly pool: PiecePool;

@@ -7,12 +7,24 @@ import type { Socket } from 'node:net';
 import { type PiecePool, SLOT_HEAD, SLOT_TAIL } from '../content/piece-pool.ts';
 import { KiB } from '../limits.ts';
 import { encode } from './frames.ts';
+import type { QuietGuard, QuietWatch } from './quiet-watch.ts';
 
 /** Up to this size, one TLS record, a copy costs less than a write of its own. */
 const GATHER_BYTES_MAX = 16 * KiB;
 
+/**
+ * A peer that takes nothing for so many ticks is cut off: it would hold its object and its place
+ * among the readers for ever. Long, for it may be late: its machine renders, or its disk is full.
+ */
+const TAKE_TICKS = 60;
+
+interface FrameSinkDeps {
+  readonly pool: PiecePool;
+  readonly watch: QuietWatch;
+}
+
 export interface FrameSink {
-  /** The peer has gone away. */
+  /** The peer has gone away, or was cut off. */
   readonly gone: boolean;
   /** Resolves when it has. */
   readonly left: Promise<void>;
@@ -28,34 +40,35 @@ export interface FrameSink {
 }
 
 /** The head of the answer is written; resolves once it is this answer's turn on its connection. */
-export async function frameSink(response: ServerResponse, pool: PiecePool): Promise<FrameSink> {
+export async function frameSink(response: ServerResponse, deps: FrameSinkDeps): Promise<FrameSink> {
   if (!response.socket && !response.destroyed) {
     await Promise.race([once(response, 'socket'), once(response, 'close')]);
   }
-  return new FrameWriter(response, pool);
+  return new FrameWriter(response, deps);
 }
 
 class FrameWriter implements FrameSink {
   readonly #response: ServerResponse;
   readonly #socket: Socket | null;
   readonly #pool: PiecePool;
-  readonly left: Promise<void>;
+  readonly #taking: QuietGuard;
+  readonly #left = Promise.withResolvers<void>();
+  readonly left = this.#left.promise;
   #gathering = false;
   gone = false;
 
-  constructor(response: ServerResponse, pool: PiecePool) {
+  constructor(response: ServerResponse, { pool, watch }: FrameSinkDeps) {
     this.#response = response;
     this.#socket = response.socket;
     this.#pool = pool;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.left = promise;
-    const gone = () => {
-      this.gone = true;
-      resolve();
-    };
-    response.once('close', gone);
+    this.#taking = watch.guard(TAKE_TICKS, () => {
+      if (!this.#socket?.writableLength) return 'excused';
+      this.destroy();
+      return 'over';
+    });
+    response.once('close', () => this.#leave());
     // It may have left while its answer was being found.
-    if (response.destroyed || !this.#socket) gone();
+    if (response.destroyed || !this.#socket) this.#leave();
     this.#gather();
     if (!this.gone) response.flushHeaders();
   }
@@ -78,6 +91,13 @@ class FrameWriter implements FrameSink {
 
   destroy(): void {
     this.#response.destroy();
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.gone = true;
+    this.#taking.end();
+    this.#left.resolve();
   }
 
   /** What is written up to the next tick, or to the end of the answer, goes out together. */
@@ -113,6 +133,7 @@ class FrameWriter implements FrameSink {
     if (chunk.length <= GATHER_BYTES_MAX) this.#gather();
     const { promise, resolve } = Promise.withResolvers<void>();
     const flowing = this.#socket?.write(chunk, (error) => {
+      this.#taking.beat();
       if (!error) sent?.();
       resolve();
     });
