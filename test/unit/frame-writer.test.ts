@@ -2,12 +2,15 @@
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { sha256 } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
 import { type FrameSink, frameSink } from '../../node/wire/frame-writer.ts';
 import { encode, type Frame, FrameDecoder } from '../../node/wire/frames.ts';
+import { QuietWatch } from '../../node/wire/quiet-watch.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
 
 const ends: (() => unknown)[] = [];
 afterEach(() => {
@@ -16,9 +19,11 @@ afterEach(() => {
 
 async function serve(write: (sink: FrameSink, response: ServerResponse) => Promise<void>) {
   const pool = new PiecePool();
+  const clock = new ManualClock();
+  const watch = new QuietWatch({ clock }, { tickMs: 1_000 });
   const server = createServer(async (_request, response) => {
     response.writeHead(200, { 'content-type': 'x/y' });
-    await write(await frameSink(response, pool), response);
+    await write(await frameSink(response, { pool, watch }), response);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -26,7 +31,7 @@ async function serve(write: (sink: FrameSink, response: ServerResponse) => Promi
     server.closeAllConnections();
     server.close();
   });
-  return { port: (server.address() as AddressInfo).port, pool };
+  return { port: (server.address() as AddressInfo).port, pool, clock };
 }
 
 async function framesOf(port: number): Promise<Frame[]> {
@@ -109,17 +114,16 @@ test.each([
 
 test('several readers of one piece in memory, which is left as it was', async () => {
   const bytes = Buffer.alloc(PIECE_BYTES, 'shared');
+  const hash = sha256(bytes);
   let shared: Buffer | undefined;
   const { port, pool } = await serve(async (sink) => {
     shared ??= pooled(pool, bytes);
-    await Promise.all([1, 2].map((n) => sink.piece(n, sha256(bytes), shared!)));
+    await sink.piece(7, hash, shared);
     sink.end();
   });
-  const all = await Promise.all([1, 2, 3].map(() => framesOf(port)));
-  for (const frames of all) expect(frames).toHaveLength(2);
-  expect(all.flat().every((frame) => frame.type === 'piece' && frame.bytes.equals(bytes))).toBe(
-    true,
-  );
+  for (const frames of await Promise.all([1, 2, 3].map(() => framesOf(port)))) {
+    expect(frames).toEqual([{ type: 'piece', index: 7, hash, bytes }]);
+  }
   expect(shared!.equals(bytes)).toBe(true);
 });
 
@@ -134,7 +138,7 @@ test('memory of others gets nothing written around it', async () => {
   expect(around.equals(Buffer.alloc(1000, 1))).toBe(true);
 });
 
-test('tells when the bytes are free again, and when the peer left', async () => {
+test('after the peer left nothing more is sent', async () => {
   const done = Promise.withResolvers<string>();
   const { port } = await serve(async (sink) => {
     const bytes = Buffer.alloc(PIECE_BYTES, 'a');
@@ -148,6 +152,62 @@ test('tells when the bytes are free again, and when the peer left', async () => 
   const [response] = await once(request, 'response');
   response.once('data', () => request.destroy());
   expect(await done.promise).toBe('1 true');
+});
+
+/** Sends pieces until the peer, which does not read, has no room; one at least is on its way. */
+async function fill(sink: FrameSink, pool: PiecePool, sent: (index: number) => void) {
+  const bytes = Buffer.alloc(PIECE_BYTES, 'a');
+  for (let index = 0; ; index++) {
+    let done = false;
+    const sending = sink.piece(index, sha256(bytes), pooled(pool, bytes), () => sent(index));
+    void sending.then(() => (done = true));
+    for (let turns = 0; turns < 20 && !done; turns++) await sleep(2);
+    if (!done) return { count: index + 1, sending };
+  }
+}
+
+test('a piece in memory is free again when it was sent, and not before', async () => {
+  const sent: number[] = [];
+  const full = Promise.withResolvers<number>();
+  const { port, pool } = await serve(async (sink) => {
+    const { count, sending } = await fill(sink, pool, (index) => sent.push(index));
+    full.resolve(count);
+    await sending;
+    sink.end();
+  });
+  const request = httpRequest({ port, agent: false }).end();
+  const [response] = await once(request, 'response');
+  const count = await full.promise;
+  const indices = Array.from({ length: count }, (_, index) => index);
+  expect(sent).toEqual(indices.slice(0, -1));
+  for await (const _ of response);
+  expect(sent).toEqual(indices);
+});
+
+test('a peer that takes nothing is cut off, one for which there is nothing is not', async () => {
+  const full = Promise.withResolvers<void>();
+  const states: boolean[] = [];
+  const { port, pool, clock } = await serve(async (sink) => {
+    await sink.write(encode.meta({ size: 7 }));
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(200_000);
+    states.push(sink.gone);
+    const { sending } = await fill(sink, pool, () => {});
+    clock.advance(60_000);
+    await new Promise((resolve) => setImmediate(resolve));
+    states.push(sink.gone);
+    clock.advance(2_000);
+    await sending;
+    states.push(sink.gone);
+    full.resolve();
+  });
+  const request = httpRequest({ port, agent: false }).end();
+  request.on('error', () => {});
+  const [response] = await once(request, 'response');
+  response.on('error', () => {});
+  await full.promise;
+  expect(states).toEqual([false, false, true]);
+  expect(clock.pending).toBe(0);
 });
 
 test('an answer waits for its turn on a connection', async () => {
