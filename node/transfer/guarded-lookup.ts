@@ -10,7 +10,7 @@ export type ResolveAll = (
 ) => void;
 
 /** What a connection fails with when every address of a name is refused. */
-export class ForbiddenAddressError extends Error {
+class ForbiddenAddressError extends Error {
   readonly code = 'EFORBIDDEN';
 }
 

@@ -13,7 +13,7 @@ export interface OpenBody {
   end(): void;
 }
 
-export interface ResumingBodyDeps {
+interface ResumingBodyDeps {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /**
    * Opens the same representation again at `position`, or from 0 when upstream cannot.
@@ -27,7 +27,7 @@ export interface ResumingBodyDeps {
   ): Promise<OpenBody>;
 }
 
-export interface ResumingBodyOptions {
+interface ResumingBodyOptions {
   readonly host: string;
   /** May bytes before `position` be taken from another answer? Only if they never change. */
   readonly immutable: boolean;

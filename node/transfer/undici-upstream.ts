@@ -12,7 +12,7 @@ import type { Upstream, UpstreamRequest, UpstreamResponse } from './upstream.ts'
 import { failureOf, isPassingStatus, retryAfterMs, UpstreamFailure } from './upstream-failure.ts';
 import type { UpstreamGuard } from './upstream-guard.ts';
 
-export interface UndiciUpstreamDeps {
+interface UndiciUpstreamDeps {
   readonly guard: UpstreamGuard;
   readonly clock: Clock;
   readonly random: Random;

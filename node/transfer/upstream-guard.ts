@@ -10,12 +10,12 @@ export interface UpstreamGuard {
   address(url: URL, address: string): string | undefined;
 }
 
-export interface UpstreamGuardDeps {
+interface UpstreamGuardDeps {
   /** Hosts of this machine's own apt sources: `host` (ports 80 and 443) or `host:port`. */
   archives(): Iterable<string>;
 }
 
-export interface UpstreamGuardOptions {
+interface UpstreamGuardOptions {
   /** More such hosts from the configuration; `*.domain` stands for every host below it. */
   readonly allow: readonly string[];
 }

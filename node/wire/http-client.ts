@@ -1,3 +1,3 @@
-// The one importer of undici: HTTP as a client, to peers, trackers and upstream.
+// The one importer of undici: HTTP as a client, to trackers and upstream.
 export type { Dispatcher } from 'undici';
-export { Agent, errors, Pool, request } from 'undici';
+export { Agent, Pool } from 'undici';

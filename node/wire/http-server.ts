@@ -8,7 +8,7 @@ export type {
   FastifyRequest as HttpRequest,
 };
 
-export interface HttpServerOptions {
+interface HttpServerOptions {
   /** TLS options of the listener (wire/tls-psk.ts); plain HTTP without. */
   readonly tls?: TlsOptions;
   /**

@@ -15,7 +15,7 @@ export interface PeerRequest {
 }
 
 /** What comes of a request: `started`, `head`, `data`…, `end`; or `failed` at any time before. */
-export interface ExchangeEvents {
+interface ExchangeEvents {
   /** There is a connection, and the request goes out. */
   started(): void;
   /** The names of `headers` are in lower case. */
