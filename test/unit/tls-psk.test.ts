@@ -1,13 +1,17 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createSecureContext, createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deriveFleetKey } from '../../node/fleet/fleet-key.ts';
+import { KiB } from '../../node/limits.ts';
+import { systemClock } from '../../node/platform/clock.ts';
 import { Pool } from '../../node/wire/http-client.ts';
 import { createServer } from '../../node/wire/http-server.ts';
+import { PeerClient } from '../../node/wire/peer-client.ts';
 import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
 
 const key = deriveFleetKey('the key of this fleet').tls;
@@ -62,26 +66,71 @@ describe('TLS by fleet key', () => {
   });
 
   it('sends no request to a server that shows a certificate', async () => {
-    const { key: certKey, cert } = selfSigned();
-    const requests: string[] = [];
-    const server = createHttpsServer({ key: certKey, cert }, (request, response) => {
-      requests.push(request.url ?? '');
-      response.end();
-    }).listen(0, '127.0.0.1');
-    cleanups.push(() => server.close());
-    await new Promise((resolve) => server.once('listening', resolve));
-    const { port } = server.address() as AddressInfo;
+    const { port, certificate, received } = await certifiedServer();
     await expect(get(`https://127.0.0.1:${port}`, key)).rejects.toThrow(/certificate/);
     // Even when the certificate itself would pass, as one of a trusted authority does.
-    const trusting = { ...pskClientOptions(key), rejectUnauthorized: true, ca: cert };
-    const pool = new Pool(`https://127.0.0.1:${port}`, {
-      connect: { ...trusting, secureContext: undefined },
-    });
+    const pool = new Pool(`https://127.0.0.1:${port}`, { connect: trusting(certificate) });
     cleanups.push(() => pool.destroy());
     await expect(pool.request({ path: '/', method: 'GET' })).rejects.toThrow(/not the fleet key/);
-    expect(requests).toEqual([]);
+    expect(await received()).toBe(0);
+  });
+
+  it('nor does the client for peers', async () => {
+    const { port, certificate, received } = await certifiedServer();
+    await expect(ask(port, pskClientOptions(key))).rejects.toThrow(/certificate/);
+    await expect(ask(port, trusting(certificate))).rejects.toThrow(/not the fleet key/);
+    expect(await received()).toBe(0);
   });
 });
+
+type PeerTls = ReturnType<typeof pskClientOptions>;
+
+/** As `pskClientOptions`, but `certificate` is one that counts. */
+function trusting(certificate: Buffer): PeerTls {
+  const secureContext = createSecureContext({ ca: certificate, minVersion: 'TLSv1.3' });
+  return { ...pskClientOptions(key), secureContext };
+}
+
+/** Answers whatever it is asked, and knows no key. */
+async function certifiedServer() {
+  const own = selfSigned();
+  let bytes = 0;
+  const server = createTlsServer(own, (socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (chunk) => {
+      bytes += chunk.length;
+      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+    });
+  });
+  server.on('tlsClientError', () => {});
+  const closed: Promise<unknown>[] = [];
+  server.on('connection', (socket) => closed.push(once(socket, 'close')));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanups.push(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const received = async () => {
+    await Promise.all(closed);
+    return bytes;
+  };
+  return { port, certificate: own.cert, received };
+}
+
+function ask(port: number, tls: PeerTls): Promise<void> {
+  const client = new PeerClient(
+    { clock: systemClock },
+    { address: '127.0.0.1', port, tls, connectTimeoutMs: 5_000, connectionsMax: 1 },
+    Buffer.alloc(16 * KiB),
+  );
+  cleanups.push(() => client.close());
+  return new Promise((resolve, reject) => {
+    const ignored = { started() {}, head() {}, data() {} };
+    client.request(
+      { method: 'GET', path: '/', headers: {}, body: undefined },
+      { ...ignored, end: resolve, failed: reject },
+    );
+  });
+}
 
 function selfSigned(): { key: Buffer; cert: Buffer } {
   const folder = mkdtempSync(join(tmpdir(), 'cert-'));
