@@ -5,6 +5,7 @@ import { parseMember } from '../../tracker/validate.ts';
 import type { Resolution } from '../catalog/catalog.ts';
 import { type Digest, isDigest } from '../content/digest.ts';
 import { HerdError } from '../errors.ts';
+import { isHeaderValue } from '../wire/header-value.ts';
 import type {
   Claim,
   ClaimedName,
@@ -18,8 +19,6 @@ import type {
 } from './peers.ts';
 
 const LIST_MAX = 10_000;
-/** No control characters: these texts go into headers of an answer to apt (RFC 9110, 5.5). */
-const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 type Fields = Record<string, unknown>;
 
@@ -181,7 +180,7 @@ function ageOf(value: unknown): number {
 
 function headerOf(value: unknown, what: string): string {
   const text = textOf(value, what);
-  if (HEADER_VALUE.test(text)) return text;
+  if (isHeaderValue(text)) return text;
   throw bad(`${what} is not a value of a header`);
 }
 

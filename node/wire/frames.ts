@@ -6,6 +6,7 @@
 import { type PiecePool, SLOT_HEAD } from '../content/piece-pool.ts';
 import { type ErrorRecord, HerdError } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
+import { isHeaderValue } from './header-value.ts';
 
 /** Content-Type of a body that is a piece stream. */
 export const PIECES_TYPE = 'application/vnd.debherd.pieces';
@@ -147,7 +148,7 @@ function frameOf(type: number | undefined, number: number, payload: Buffer): Fra
       if (payload.length > 0) break;
       return { type: 'end', pieces: number };
     case types.fail:
-      return { type: 'fail', error: parse(payload) as unknown as ErrorRecord };
+      return { type: 'fail', error: HerdError.from(parse(payload)).toJSON() };
   }
   throw new HerdError(
     'SOURCE_FAILED',
@@ -173,7 +174,12 @@ function metaOf(value: Record<string, unknown>): StreamMeta {
   }
   return {
     ...(size === undefined ? {} : { size: Number(size) }),
-    ...(typeof lastModified === 'string' ? { lastModified } : {}),
-    ...(typeof contentType === 'string' ? { contentType } : {}),
+    ...(isForHeader(lastModified) ? { lastModified } : {}),
+    ...(isForHeader(contentType) ? { contentType } : {}),
   };
+}
+
+/** It is kept with the object, and would spoil every answer about it. */
+function isForHeader(value: unknown): value is string {
+  return typeof value === 'string' && isHeaderValue(value);
 }

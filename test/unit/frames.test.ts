@@ -117,6 +117,15 @@ describe('frames', () => {
     expect(() => decode([rubbish])).toThrow(refused);
   });
 
+  test('what is no value of a header, or no error of ours, does not come through', () => {
+    const lines = { size: 1, lastModified: 'a\nb', contentType: 'x/y\r\nz: a' };
+    const error = { code: 'toString', status: 1e9, message: 'no', tried: [] } as never;
+    expect(decode([encode.meta(lines), encode.fail(error)]).frames).toEqual([
+      { type: 'meta', meta: { size: 1 } },
+      { type: 'fail', error: { code: 'INTERNAL', status: 500, message: 'no', tried: [] } },
+    ]);
+  });
+
   test('the largest piece passes', () => {
     const bytes = Buffer.alloc(PIECE_BYTES, 7);
     const frame: Frame = { type: 'piece', index: 3, hash: Buffer.alloc(32, 1), bytes };
