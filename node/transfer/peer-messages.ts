@@ -137,7 +137,7 @@ function resolutionOf(value: unknown): Resolution {
   const fields = fieldsOf(value, 'a resolution');
   const { digest, size, lastModified, etag, contentType, checkedAtMs } = fields;
   return {
-    status: countOf(fields.status, 'status'),
+    status: statusOf(fields.status, digest !== undefined),
     ...(digest === undefined ? {} : { digest: digestOf(digest) }),
     ...(size === undefined ? {} : { size: countOf(size, 'size') }),
     ...(lastModified === undefined ? {} : { lastModified: headerOf(lastModified, 'lastModified') }),
@@ -171,6 +171,13 @@ function urlOf(value: unknown): string {
 function countOf(value: unknown, what: string): number {
   if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
   throw bad(`${what} is not a whole number`);
+}
+
+/** What is worth remembering of upstream's answers (catalog/catalog.ts). */
+function statusOf(value: unknown, found: boolean): number {
+  if (found && value === 200) return value;
+  if (!found && (value === 404 || value === 410)) return value;
+  throw bad(`a resolution with status ${typeof value === 'number' ? value : typeof value}`);
 }
 
 function ageOf(value: unknown): number {

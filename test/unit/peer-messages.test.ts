@@ -93,6 +93,16 @@ describe('what a peer says', () => {
     [nameAnswerOf, { kind: 'failed' }, 'not an error'],
     [
       nameAnswerOf,
+      { ...resolved, resolution: { status: 1e9, checkedAtMs: 7 } },
+      'a resolution with status 1000000000',
+    ],
+    [
+      nameAnswerOf,
+      { ...resolved, resolution: { status: 200, checkedAtMs: 7 } },
+      'a resolution with status 200',
+    ],
+    [
+      nameAnswerOf,
       { ...resolved, resolution: { ...resolution, etag: 'a\nb' } },
       'etag is not a value of a header',
     ],
