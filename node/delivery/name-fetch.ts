@@ -3,16 +3,16 @@
 import type { Resolution } from '../catalog/catalog.ts';
 import { digestOf } from '../content/digest.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
-import { HerdError, reasonOf } from '../errors.ts';
+import { HerdError } from '../errors.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
+import { Once } from '../platform/once.ts';
 import type { Counters } from '../status/counters.ts';
 import type { Upstream, UpstreamResponse } from '../transfer/upstream.ts';
 import { PieceAssembler } from './assembler.ts';
 import type { Flight } from './flight.ts';
 import type { Flights } from './flights.ts';
 import type { KnownNames, Named } from './known-names.ts';
-import { once } from './once.ts';
 
 interface NameFetchDeps {
   readonly upstream: Upstream;
@@ -29,7 +29,7 @@ const STREAM_AFTER_MS = 500;
 
 export class NameFetch {
   readonly #deps: NameFetchDeps;
-  readonly #asking = new Map<string, Promise<Named>>();
+  readonly #asking = new Once<Named>();
   /** Files that are coming in from upstream, given out as they come. */
   readonly #streaming = new Map<string, Named>();
 
@@ -52,7 +52,7 @@ export class NameFetch {
    * UPSTREAM_ERROR for an answer that says nothing of the name, and whatever `Upstream` throws.
    */
   ask(url: string, old: Resolution | undefined): Promise<Named> {
-    return once(this.#asking, url, () => this.#ask(url, old));
+    return this.#asking.run(url, () => this.#ask(url, old));
   }
 
   async #ask(url: string, old: Resolution | undefined): Promise<Named> {
@@ -123,8 +123,7 @@ export class NameFetch {
       await flight.end();
     } catch (error) {
       if (!flight.error) counters.add('upstream.errors');
-      const known = error instanceof HerdError ? error : new HerdError('INTERNAL', reasonOf(error));
-      await flight.fail(known);
+      await flight.fail(HerdError.of(error));
     }
     // Its own, or that of who stopped it meanwhile: then upstream is not to blame.
     if (flight.error) throw flight.error;
