@@ -9,6 +9,8 @@ import { chooseSource, type FanOut, type Participant, ROOT } from './handout.ts'
 
 /** Up to this size an object is handed to a few at once: the round trip counts, not the uplink. */
 const SMALL_BYTES = 512 * KiB;
+/** The owner gives so much at once: to send a member elsewhere costs more than a small copy. */
+const SMALL_ROUND_BYTES = 4 * MiB;
 const fanOuts = {
   small: { root: 4, relay: 4 },
   /** The WAN is the narrow place: a relay's uplink has room for more than one copy. */
@@ -260,7 +262,11 @@ export class Swarm {
   }
 
   #fanOut(fedByUpstream: boolean): FanOut {
-    if (this.small) return fanOuts.small;
+    if (this.small) {
+      const { root, relay } = fanOuts.small;
+      const atOnce = Math.floor(SMALL_ROUND_BYTES / (this.size ?? SMALL_BYTES));
+      return { root: Math.max(root, atOnce), relay };
+    }
     return fedByUpstream ? fanOuts.cold : fanOuts.warm;
   }
 }

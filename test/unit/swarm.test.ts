@@ -29,16 +29,18 @@ function setup(bytes = size) {
 
 describe('a swarm', () => {
   test.each([
-    ['of a large object from upstream', size, true, 2],
-    ['of a large stored object', size, false, 1],
-    ['of a small object', 100_000, true, 4],
-  ])('%s: nobody serves more than its share', (_what, bytes, upstream, most) => {
+    ['of a large object from upstream', size, true, 2, 2],
+    ['of a large stored object', size, false, 1, 1],
+    ['of a small object', 400_000, true, 10, 2],
+    ['of a very small object', 100_000, true, 30, 0],
+  ])('%s: nobody serves more than its share', (_what, bytes, upstream, root, relay) => {
     const { ask } = setup(bytes);
     const sources = Array.from({ length: 30 }, (_, n) => ask(n, { upstream }));
     const load = new Map<number, number>();
     for (const source of sources) load.set(source, (load.get(source) ?? 0) + 1);
-    expect(Math.max(...load.values())).toBe(most);
-    expect(load.get(-1)).toBe(most);
+    expect(load.get(-1)).toBe(root);
+    load.delete(-1);
+    expect(Math.max(0, ...load.values())).toBe(relay);
   });
 
   test('who asks again gives its old place free', () => {
