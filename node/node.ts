@@ -258,12 +258,12 @@ function openHeart({ config, platform, started }: Site, base: Base, net: Network
 async function openPeerDoor(site: Site, base: Base, net: Herd, heart: Heart): Promise<void> {
   const { config, platform, decorate, started } = site;
   const { clock, log } = platform;
-  const { counters, garbage, pool } = base;
+  const { counters, pool } = base;
   const { owner, names } = heart;
   const { outgoing } = decorate;
   const members = () => net.fleet.membersForPeers();
   const door = createPeerDoor(
-    { owner, names, members, counters, garbage, pool, clock, log, outgoing },
+    { owner, names, members, counters, pool, clock, log, outgoing },
     { tls: pskServerOptions(net.key.tls) },
   );
   started.add({ close: async () => void (await door.close()) });

@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, symlink } from 'node:fs/promises';
-import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -29,7 +28,7 @@ export interface DecompressOptions {
   /** `/usr/lib/apt/apt-helper` */
   readonly aptHelper: string;
   /**
-   * Of the process that unpacks, setpriority(2); default 0. `POLITE` only when nobody waits: on a
+   * Of the process that unpacks, nice(1); default 0. `POLITE` only when nobody waits: on a
    * machine that renders, the lowest priority gets next to nothing.
    */
   readonly niceness?: number;
@@ -78,8 +77,9 @@ async function* unpacked(
     if (error.code !== 'EEXIST') throw error;
   });
   const script = 'cat | exec "$0" cat-file "$1"';
-  const child = spawn('sh', ['-c', script, aptHelper, link]);
-  if (niceness > 0 && child.pid !== undefined) setPriority(child.pid, niceness);
+  const command = ['sh', '-c', script, aptHelper, link];
+  const [file, ...args] = niceness > 0 ? ['nice', '-n', `${niceness}`, ...command] : command;
+  const child = spawn(file!, args);
   const exit = once(child, 'close') as Promise<[number | null]>;
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -9,9 +9,10 @@ import type { ObjectReader, Store } from '../store/store.ts';
  * SOURCE_FAILED, and the object leaves the store. Reads should lie within one piece.
  */
 export function checkedObject(store: Store, object: ObjectReader): ObjectReader {
-  const piece = async (index: number): Promise<Buffer> => {
+  const piece = async (index: number, into?: Buffer): Promise<Buffer> => {
     const offset = index * PIECE_BYTES;
-    const bytes = await object.read(offset, Math.min(PIECE_BYTES, object.size - offset));
+    const length = Math.min(PIECE_BYTES, object.size - offset);
+    const bytes = await object.read(offset, length, into?.length === length ? into : undefined);
     if (sha256(bytes).equals(object.pieceHashes.subarray(index * 32, index * 32 + 32)))
       return bytes;
     await store.delete(object.digest);
@@ -19,12 +20,13 @@ export function checkedObject(store: Store, object: ObjectReader): ObjectReader 
   };
   return {
     ...object,
-    async read(offset, length) {
+    async read(offset, length, into) {
       const parts: Buffer[] = [];
       for (let at = offset; at < offset + length; ) {
         const index = Math.floor(at / PIECE_BYTES);
         const from = at - index * PIECE_BYTES;
-        const part = (await piece(index)).subarray(from, from + offset + length - at);
+        const whole = await piece(index, into);
+        const part = whole.subarray(from, from + offset + length - at);
         if (part.length === 0) throw new RangeError(`bytes ${offset}+${length} of ${object.size}`);
         parts.push(part);
         at += part.length;

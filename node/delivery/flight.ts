@@ -64,7 +64,7 @@ export class Flight {
     const readers = this.#readers;
     const ring = new PieceRing({ pool });
     const stored = new StoredPieces(
-      { store, log, prefix: this.#prefix, ring, readers },
+      { store, log, prefix: this.#prefix, ring, readers, pool },
       { key: init.key },
     );
     this.#pace = new ReaderPace({ clock, flight: this, readers, ring, stored });
@@ -202,8 +202,8 @@ export class Flight {
     const held = this.#ring.lend(index, hash);
     if (held) return held;
     const kept = this.#state !== 'failed';
-    const bytes = kept ? await this.#stored.read(index) : undefined;
-    if (bytes) return { index, hash, bytes, release: () => {} };
+    const stored = kept ? await this.#stored.read(index) : undefined;
+    if (stored) return { index, hash, ...stored };
     throw this.#error ?? new HerdError('SOURCE_FAILED', 'these bytes were not kept: no disk space');
   }
 

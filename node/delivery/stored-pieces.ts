@@ -1,5 +1,7 @@
 // What the store has of a flight: written behind its readers, read back for those who are late.
 import { type Digest, sha256 } from '../content/digest.ts';
+import type { PiecePool } from '../content/piece-pool.ts';
+import { type Lent, pooledRead } from '../content/pooled-read.ts';
 import { reasonOf } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
 import type { Log } from '../platform/log.ts';
@@ -21,6 +23,7 @@ interface StoredPiecesDeps {
   /** Has what is verified and not yet written. */
   readonly ring: Pick<PieceRing, 'bytes' | 'trim'>;
   readonly readers: { readonly size: number };
+  readonly pool: PiecePool;
 }
 
 interface StoredPiecesOptions {
@@ -88,15 +91,18 @@ export class StoredPieces {
   }
 
   /** A piece, `undefined` when it was not kept. */
-  async read(index: number): Promise<Buffer | undefined> {
+  async read(index: number): Promise<Lent | undefined> {
     const offset = index * PIECE_BYTES;
     const length = Math.min(PIECE_BYTES, this.#deps.prefix.bytes - offset);
-    const partial = this.#partial;
-    if (partial && index < this.#written) return await partial.read(offset, length);
+    const source = await this.#sourceOf(index);
+    return source && (await pooledRead(this.#deps.pool, source, offset, length));
+  }
+
+  async #sourceOf(index: number): Promise<PartialObject | ObjectReader | undefined> {
+    if (this.#partial && index < this.#written) return this.#partial;
     if (this.#whole === undefined) return undefined;
     this.#object ??= this.#openObject(this.#whole);
-    const object = await this.#object;
-    return await object?.read(offset, length);
+    return await this.#object;
   }
 
   /** All bytes are here, and they are the right ones. `letGo` must follow. Never rejects. */

@@ -1,10 +1,11 @@
 // Writes an object to a peer as a piece stream, whole or as it comes in.
+import type { PiecePool } from '../content/piece-pool.ts';
+import { pooledRead } from '../content/pooled-read.ts';
 import type { Boarding } from '../delivery/flights.ts';
 import type { Supply } from '../delivery/owner.ts';
 import { HerdError } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
-import type { Garbage } from '../platform/garbage.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader } from '../store/store.ts';
 import type { FrameSink } from '../wire/frame-writer.ts';
@@ -14,7 +15,7 @@ import { encode } from '../wire/frames.ts';
 const WAIT_EVERY_MS = 1_000;
 
 export interface WriterDeps {
-  readonly garbage: Garbage;
+  readonly pool: PiecePool;
   readonly clock: Clock;
   readonly counters: Counters;
   /** Every piece on its way out, for faults in tests and the lab. */
@@ -64,10 +65,10 @@ async function writeStored(
   const to = Math.min(range.to ?? total, total);
   for (let index = range.from; index < to && !out.gone; index++) {
     const offset = index * PIECE_BYTES;
-    const bytes = await object.read(offset, Math.min(PIECE_BYTES, size - offset));
-    deps.garbage.note(bytes.length);
+    const length = Math.min(PIECE_BYTES, size - offset);
+    const piece = await pooledRead(deps.pool, object, offset, length);
     const hash = pieceHashes.subarray(index * 32, index * 32 + 32);
-    await writePiece(deps, out, { index, hash, bytes });
+    await writePiece(deps, out, { index, hash, ...piece });
   }
   return to === total ? encode.end(total) : undefined;
 }

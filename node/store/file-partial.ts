@@ -1,15 +1,21 @@
 // A partial object of the file store: one file that grows at its end. What will be one piece only
 // waits in memory until it is whole.
+import { readSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { HerdError } from '../errors.ts';
-import { PIECE_BYTES } from '../limits.ts';
+import { MiB, PIECE_BYTES } from '../limits.ts';
 import { READ_WRITE_CREATE, readExactly } from './object-files.ts';
 import type { OpenFiles } from './open-files.ts';
+import type { PromptDisk } from './prompt-disk.ts';
 import type { PartialObject, StoredObject } from './store.ts';
+
+/** So much behind its end a file that grows is in the page cache. */
+const RECENT_BYTES = 8 * MiB;
 
 /** What a partial needs of its store. */
 export interface PartialHost {
   readonly files: OpenFiles;
+  readonly prompt: PromptDisk;
   /** Makes room for `growth` more bytes; rejects with ENOSPC below the floor of free space. */
   makeRoom(partial: FilePartial, growth: number): Promise<void>;
   /** After the disk was full: evicts so that about `bytes` more fit. */
@@ -67,28 +73,46 @@ export class FilePartial implements PartialObject {
     });
   }
 
-  async read(offset: number, length: number): Promise<Buffer> {
+  async read(offset: number, length: number, into?: Buffer): Promise<Buffer> {
     if (offset < 0 || length < 0 || offset + length > this.#bytes) {
       throw new RangeError(`bytes ${offset}+${length} of a partial of ${this.#bytes}`);
     }
     if (this.#state === 'closed') throw closed(this.key);
     if (length === 0) return Buffer.alloc(0);
     if (this.#held) return Buffer.concat(this.#held).subarray(offset, offset + length);
+    const now = this.#readNow(offset, length, into);
+    if (now) return now;
     const path = this.#path;
     try {
-      return await this.#read(path, offset, length);
+      return await this.#read(path, offset, length, into);
     } catch (error) {
       // The file may just be on its way to its place among the objects.
       await this.#moving?.catch(() => {});
       if (path === this.#path) throw error;
-      return await this.#read(this.#path, offset, length);
+      return await this.#read(this.#path, offset, length, into);
     }
   }
 
-  #read(path: string, offset: number, length: number): Promise<Buffer> {
+  /** What was written a moment ago, at once. */
+  #readNow(offset: number, length: number, into?: Buffer): Buffer | undefined {
+    const { files, prompt } = this.#host;
+    if (offset < this.#bytes - RECENT_BYTES || !prompt.ready) return undefined;
+    const fd = files.descriptor(this.#path);
+    if (fd === undefined) return undefined;
+    const bytes = into ?? Buffer.allocUnsafe(length);
+    try {
+      return prompt.run(() => readSync(fd, bytes, 0, length, offset)) === length
+        ? bytes
+        : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #read(path: string, offset: number, length: number, into?: Buffer): Promise<Buffer> {
     // Whoever opens the file first decides its mode, and appends use the same descriptor.
     const flags = this.#state === 'stored' ? 'r' : 'r+';
-    return readExactly(this.#host.files, path, offset, length, flags);
+    return readExactly(this.#host.files, { path, offset, length, into, flags });
   }
 
   async commit(object: StoredObject, pieceHashes: Buffer): Promise<void> {

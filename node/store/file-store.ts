@@ -16,6 +16,7 @@ import { ObjectReaders } from './object-readers.ts';
 import { ObjectTable, objectOf } from './object-table.ts';
 import { OpenFiles } from './open-files.ts';
 import { Partials, type PartialsDeps } from './partials.ts';
+import { PromptDisk } from './prompt-disk.ts';
 import type { ObjectReader, PartialObject, Store, StoredObject, StoreEvents } from './store.ts';
 import { Trust, type TrustedEntry } from './trust.ts';
 
@@ -47,6 +48,7 @@ export interface FileStoreOptions {
 
 export class FileStore implements Store {
   readonly #openFiles: OpenFiles;
+  readonly #prompt: PromptDisk;
   readonly #index: IndexWriter;
   readonly #trust: Trust;
   readonly #objects: ObjectTable;
@@ -61,7 +63,8 @@ export class FileStore implements Store {
     const { folder } = options;
     this.#events.setMaxListeners(0);
     this.#openFiles = new OpenFiles(deps, { max: options.openFiles });
-    const files = new ObjectFiles({ clock, files: this.#openFiles }, { folder });
+    this.#prompt = new PromptDisk(deps);
+    const files = new ObjectFiles({ prompt: this.#prompt, files: this.#openFiles }, { folder });
     const hot = new HotCache({ maxBytes: options.hotBytes });
     const onError = (error: unknown) =>
       log.warn({ reason: reasonOf(error) }, 'store index not written');
@@ -92,6 +95,7 @@ export class FileStore implements Store {
     return {
       clock,
       files: this.#openFiles,
+      prompt: this.#prompt,
       fit: () => this.#budget.fit(),
       makeRoom: (partial, growth) =>
         this.#closed ? refused() : this.#budget.makeRoom(partial, growth),

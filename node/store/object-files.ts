@@ -14,26 +14,22 @@ import { join } from 'node:path';
 import { type Digest, Hasher, isDigest } from '../content/digest.ts';
 import { HASH_BYTES, PieceHasher } from '../content/piece-hashes.ts';
 import { KiB, pieceCount } from '../limits.ts';
-import type { Clock } from '../platform/clock.ts';
 import { Once } from '../platform/once.ts';
 import type { OpenFiles } from './open-files.ts';
+import type { PromptDisk } from './prompt-disk.ts';
 
 export const READ_WRITE_CREATE = constants.O_RDWR | constants.O_CREAT;
 const verifyChunk = 256 * KiB;
-/** A disk that held up the process for so long is left to other threads for a while. */
-const heldUpMs = 250;
-const slowMs = 10_000;
 
 export class ObjectFiles {
   readonly #files: OpenFiles;
   readonly #folder: string;
   /** Removals under way; a new object of the same name must not overtake them. */
   readonly #removing = new Once<void>();
-  readonly #clock: Clock;
-  #slowUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #prompt: PromptDisk;
 
-  constructor(deps: { clock: Clock; files: OpenFiles }, options: { folder: string }) {
-    this.#clock = deps.clock;
+  constructor(deps: { prompt: PromptDisk; files: OpenFiles }, options: { folder: string }) {
+    this.#prompt = deps.prompt;
     this.#files = deps.files;
     this.#folder = options.folder;
   }
@@ -79,25 +75,17 @@ export class ObjectFiles {
    */
   async write(digest: Digest, bytes: readonly Buffer[]): Promise<boolean> {
     await this.#removing.get(digest);
-    const startMs = this.#clock.monotonicMs();
-    if (startMs < this.#slowUntilMs) return false;
+    if (!this.#prompt.ready) return false;
     const path = this.path(digest);
     void this.#files.forget(path);
     try {
-      writeNew(path, bytes);
+      this.#prompt.run(() => writeNew(path, bytes));
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException;
       if (['EEXIST', 'EMFILE', 'ENFILE'].includes(code)) return false;
       throw error;
-    } finally {
-      this.#noteSpeed(startMs);
     }
     return true;
-  }
-
-  #noteSpeed(startMs: number): void {
-    const endMs = this.#clock.monotonicMs();
-    if (endMs - startMs > heldUpMs) this.#slowUntilMs = endMs + slowMs;
   }
 
   async writeHashes(digest: Digest, pieceHashes: Buffer): Promise<void> {
@@ -117,11 +105,12 @@ export class ObjectFiles {
     if (pieces === 0) return Buffer.alloc(0);
     if (pieces === 1) return Buffer.from(digest, 'hex');
     const path = this.#piecesPath(digest);
-    return await readExactly(this.#files, path, 0, pieces * HASH_BYTES).catch(unreadable);
+    const length = pieces * HASH_BYTES;
+    return await readExactly(this.#files, { path, offset: 0, length }).catch(unreadable);
   }
 
-  read(digest: Digest, offset: number, length: number): Promise<Buffer> {
-    return readExactly(this.#files, this.path(digest), offset, length);
+  read(digest: Digest, offset: number, length: number, into?: Buffer): Promise<Buffer> {
+    return readExactly(this.#files, { path: this.path(digest), offset, length, into });
   }
 
   /**
@@ -129,11 +118,8 @@ export class ObjectFiles {
    * read a short while ago and is in the page cache. `undefined`: go the long way.
    */
   readNow(digest: Digest, size: number): Buffer | undefined {
-    const startMs = this.#clock.monotonicMs();
-    if (startMs < this.#slowUntilMs) return undefined;
-    const bytes = readWhole(this.path(digest), size);
-    this.#noteSpeed(startMs);
-    return bytes;
+    if (!this.#prompt.ready) return undefined;
+    return this.#prompt.run(() => readWhole(this.path(digest), size));
   }
 
   /** Whether the file opens and has `size` bytes. */
@@ -230,16 +216,20 @@ function unreadable(error: NodeJS.ErrnoException): undefined {
   if (error.code === 'EMFILE' || error.code === 'ENFILE') throw error;
 }
 
-/** Exactly `length` bytes of an open file; throws when it is shorter. */
-export function readExactly(
-  files: OpenFiles,
-  path: string,
-  offset: number,
-  length: number,
-  flags: 'r' | 'r+' = 'r',
-): Promise<Buffer> {
+interface FilePart {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+  /** Memory for it, `length` bytes. */
+  readonly into?: Buffer | undefined;
+  readonly flags?: 'r' | 'r+';
+}
+
+/** Exactly this part of a file; throws when the file is shorter. */
+export function readExactly(files: OpenFiles, part: FilePart): Promise<Buffer> {
+  const { path, offset, length, into, flags = 'r' } = part;
   return files.use(path, flags, async (handle) => {
-    const bytes = Buffer.allocUnsafe(length);
+    const bytes = into ?? Buffer.allocUnsafe(length);
     for (let filled = 0; filled < length; ) {
       const { bytesRead } = await handle.read(bytes, filled, length - filled, offset + filled);
       if (bytesRead === 0) throw new Error(`${path} ends at ${offset + filled}`);

@@ -75,24 +75,22 @@ export class ObjectReaders {
       return (await trust.verify(entry)) ? await this.#reader(entry) : undefined;
     }
     entry.hashes = hashes;
-    return this.#readerOf(entry, hashes, (from, length) => files.read(digest, from, length));
+    return this.#readerOf(entry, hashes, (from, length, into) => {
+      return files.read(digest, from, length, into);
+    });
   }
 
-  #readerOf(
-    entry: ObjectEntry,
-    pieceHashes: Buffer,
-    read: (offset: number, length: number) => Promise<Buffer>,
-  ): ObjectReader {
+  #readerOf(entry: ObjectEntry, pieceHashes: Buffer, read: ObjectReader['read']): ObjectReader {
     let closed = false;
     return {
       ...objectOf(entry),
       pieceHashes,
-      read: async (offset, length) => {
+      read: async (offset, length, into) => {
         if (closed) throw new HerdError('INTERNAL', 'reader is closed');
         if (offset < 0 || length < 0 || offset + length > entry.size) {
           throw new RangeError(`bytes ${offset}+${length} of an object of ${entry.size}`);
         }
-        return await read(offset, length);
+        return await read(offset, length, into);
       },
       close: async () => {
         if (closed) return;

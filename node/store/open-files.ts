@@ -7,6 +7,8 @@ import type { Clock } from '../platform/clock.ts';
 interface OpenFile {
   path: string;
   readonly handle: Promise<FileHandle>;
+  /** Once it is open. */
+  fd: number | undefined;
   users: number;
   /** Its path now means another file: closed after the last use. */
   stale: boolean;
@@ -45,6 +47,11 @@ export class OpenFiles {
     } finally {
       this.#release(file);
     }
+  }
+
+  /** The descriptor of `path` if it is open, to be used before anything else runs. */
+  descriptor(path: string): number | undefined {
+    return this.#files.get(path)?.fd;
   }
 
   /** An open file follows its name; whatever was open under `to` is let go. */
@@ -94,10 +101,11 @@ export class OpenFiles {
       if (this.#files.size < this.#max || this.#closeIdle()) break;
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
-    const file: OpenFile = { path, handle: this.#open(path, flags), users: 1, stale: false };
+    const handle = this.#open(path, flags);
+    const file: OpenFile = { path, handle, fd: undefined, users: 1, stale: false };
     this.#files.set(path, file);
     try {
-      await file.handle;
+      file.fd = (await handle).fd;
     } catch (error) {
       if (this.#files.get(path) === file) this.#files.delete(path);
       this.#release(file);

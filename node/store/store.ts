@@ -18,8 +18,11 @@ export interface ObjectReader extends StoredObject {
   readonly pieceHashes: Buffer;
   /** All its bytes, where they are in memory anyway. */
   readonly body?: Buffer;
-  /** Exactly `length` bytes from `offset`; throws when the object is shorter or unreadable. */
-  read(offset: number, length: number): Promise<Buffer>;
+  /**
+   * Exactly `length` bytes from `offset`; throws when the object is shorter or unreadable. The
+   * store may put them into `into`, memory of that length, and returns it then.
+   */
+  read(offset: number, length: number, into?: Buffer): Promise<Buffer>;
   close(): Promise<void>;
 }
 
@@ -33,7 +36,8 @@ export interface PartialObject {
    * memory of `chunks` again.
    */
   append(...chunks: Buffer[]): Promise<void>;
-  read(offset: number, length: number): Promise<Buffer>;
+  /** As in ObjectReader. */
+  read(offset: number, length: number, into?: Buffer): Promise<Buffer>;
   /**
    * Makes the whole bytes a stored object under `digest`. The caller has verified them.
    * `pieceHashes` as in ObjectReader. The partial cannot be written afterwards;

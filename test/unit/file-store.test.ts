@@ -357,6 +357,34 @@ describe('a file store under pressure', () => {
     await other.close();
   });
 
+  it('reads into the memory it is given, at once what was written a moment ago', async () => {
+    let nowMs = 0;
+    const store = await place.open({}, { clock: { ...systemClock, monotonicMs: () => nowMs++ } });
+    const bytes = body(3 * PIECE_BYTES);
+    const partial = await store.partial('k');
+    await partial.append(bytes);
+    const into = Buffer.alloc(PIECE_BYTES);
+    const ticks = async () => {
+      let ended = false;
+      const reading = partial.read(PIECE_BYTES, PIECE_BYTES, into).finally(() => {
+        ended = true;
+      });
+      let count = 0;
+      for (; !ended; count++) await new Promise(setImmediate);
+      expect(await reading).toBe(into);
+      expect(into.equals(bytes.subarray(PIECE_BYTES, 2 * PIECE_BYTES))).toBe(true);
+      into.fill(0);
+      return count;
+    };
+    expect(await ticks()).toBe(1);
+    const object = { digest: digestOf(bytes), size: bytes.length };
+    await partial.commit(object, hashesOf(bytes));
+    const reader = (await store.open(object.digest))!;
+    expect(await reader.read(PIECE_BYTES, PIECE_BYTES, into)).toBe(into);
+    expect(into.equals(bytes.subarray(PIECE_BYTES, 2 * PIECE_BYTES))).toBe(true);
+    await reader.close();
+  });
+
   it('loses nothing it said it had when it is killed', { timeout: 30_000 }, async () => {
     const random = seededRandom(7);
     for (let round = 0; round < 6; round++) {

@@ -13,7 +13,6 @@ import { createPeerDoor } from '../../node/doors/peer-door.ts';
 import { HerdError } from '../../node/errors.ts';
 import { KiB, MiB, PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
-import { noGarbage } from '../../node/platform/garbage.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { Counters } from '../../node/status/counters.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
@@ -84,7 +83,6 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
   } as never;
   const server = createPeerDoor(
     {
-      garbage: noGarbage,
       pool: new PiecePool(),
       owner,
       names,

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { systemClock } from '../../node/platform/clock.ts';
 import { OpenFiles } from '../../node/store/open-files.ts';
 import { Partials } from '../../node/store/partials.ts';
+import { PromptDisk } from '../../node/store/prompt-disk.ts';
 import { storeFolder } from '../fixtures/store-folder.ts';
 
 it('starts a partial object anew only when the one given up is gone', async () => {
@@ -17,6 +18,7 @@ it('starts a partial object anew only when the one given up is gone', async () =
     {
       clock: systemClock,
       files,
+      prompt: new PromptDisk({ clock: systemClock }),
       fit: nothing,
       makeRoom: nothing,
       evict: nothing,
