@@ -38,6 +38,8 @@ interface HttpPeersDeps {
 interface HttpPeersOptions {
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
+  /** After this long without it, one more is tried beside it. */
+  readonly connectRetryMs: number;
   /** Ticks of the quiet watch, in ms; the two below count them. */
   readonly tickMs: number;
   /** From the request to the head of the answer. */
@@ -51,6 +53,7 @@ interface HttpPeersOptions {
 
 const defaults: HttpPeersOptions = {
   connectTimeoutMs: 8_000,
+  connectRetryMs: 3_000,
   tickMs: 1_000,
   answerTicks: 10,
   silenceTicks: 3,
@@ -189,13 +192,14 @@ export class HttpPeers implements Peers {
     let entry = this.#peers.get(key);
     if (!entry) {
       const { tls } = this.#deps;
-      const { connectTimeoutMs } = this.#options;
+      const { connectTimeoutMs, connectRetryMs } = this.#options;
       const { address, port } = peer;
       const options = {
         address,
         port,
         tls,
         connectTimeoutMs,
+        retryMs: connectRetryMs,
         connectionsMax: CONNECTIONS_PER_PEER,
       };
       const client = new PeerClient(this.#deps, options, this.#buffer);

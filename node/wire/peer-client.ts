@@ -41,6 +41,11 @@ interface PeerClientOptions {
   readonly tls: ReturnType<typeof pskClientOptions>;
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
+  /**
+   * After this long one more connection is tried beside the one that does not come: on a full link
+   * a lost SYN is sent again after 1, 3 and 7 s (RFC 6298), and what is lost in a handshake as late.
+   */
+  readonly retryMs: number;
   readonly connectionsMax: number;
 }
 
@@ -49,8 +54,11 @@ export class PeerClient {
   readonly #options: PeerClientOptions;
   readonly #buffer: Buffer;
   readonly #idle: Connection[] = [];
+  /** Tried, and not there yet. */
+  readonly #coming = new Set<Connection>();
+  /** All of them. */
   readonly #open = new Set<Connection>();
-  readonly #waiting: Job[] = [];
+  #waiting: Job[] = [];
   #closed = false;
 
   /** `buffer`: what is read goes through it; many clients may share it. */
@@ -87,39 +95,45 @@ export class PeerClient {
   }
 
   #serve(): void {
-    while (this.#waiting.length > 0) {
-      let connection: Connection | undefined;
+    // Some may have been given up while they waited.
+    this.#waiting = this.#waiting.filter(({ over }) => !over);
+    while (this.#waiting.length > 0 && this.#idle.length > 0) {
+      this.#idle.pop()?.take(this.#waiting.shift()!);
+    }
+    while (this.#coming.size < this.#waiting.length) {
       try {
-        connection = this.#idle.pop() ?? this.#connect();
+        if (!this.#connect(this.#options.connectTimeoutMs)) return;
       } catch (error) {
         // Not an address that a socket can connect to.
         failSoon(this.#waiting.shift(), error as Error);
-        continue;
       }
-      if (!connection) return;
-      const job = this.#waiting.shift();
-      // It may have been given up while it waited.
-      if (job && !job.over) connection.take(job);
-      else this.#idle.push(connection);
     }
   }
 
-  #connect(): Connection | undefined {
-    if (this.#open.size >= this.#options.connectionsMax) return undefined;
-    const connection = new Connection(this.#deps, this.#options, this.#buffer, {
+  /** Tries one more connection, unless there are enough. Throws when there is no such address. */
+  #connect(timeoutMs: number): boolean {
+    if (this.#open.size >= this.#options.connectionsMax) return false;
+    const connection = new Connection(this.#deps, { ...this.#options, timeoutMs }, this.#buffer, {
+      late: (restMs) => {
+        if (this.#waiting.some(({ over }) => !over)) this.#connect(restMs);
+      },
       free: () => {
+        this.#coming.delete(connection);
         this.#idle.push(connection);
         this.#serve();
       },
-      useless: () => {
+      useless: (error) => {
         this.#open.delete(connection);
         const index = this.#idle.indexOf(connection);
         if (index >= 0) this.#idle.splice(index, 1);
+        const failed = this.#coming.delete(connection) && this.#coming.size < this.#waiting.length;
+        if (failed) failSoon(this.#waiting.shift(), error);
         this.#serve();
       },
     });
     this.#open.add(connection);
-    return connection;
+    this.#coming.add(connection);
+    return true;
   }
 }
 
@@ -175,24 +189,32 @@ class Job implements Exchange {
   }
 }
 
+interface ConnectionEvents {
+  /** It is not there after `retryMs`; `restMs` are left. */
+  late(restMs: number): void;
+  /** It can take a request. */
+  free(): void;
+  /** It is gone, or of no use any more; may be told twice. */
+  useless(error: Error): void;
+}
+
 /** One connection, with one request at a time. */
 class Connection {
   readonly #socket: TLSSocket;
   readonly #reader: AnswerReader;
-  readonly #tell: { readonly free: () => void; readonly useless: () => void };
-  readonly #deadline: Timer;
+  readonly #tell: ConnectionEvents;
+  #deadline: Timer;
   #job: Job | undefined;
   /** Its answer has come to the end. */
   #answered: Job | undefined;
-  #secure = false;
   #error: Error | undefined;
 
   /** Throws when no socket can connect to that address. */
   constructor(
     deps: { clock: Clock },
-    options: PeerClientOptions,
+    options: PeerClientOptions & { readonly timeoutMs: number },
     buffer: Buffer,
-    tell: { readonly free: () => void; readonly useless: () => void },
+    tell: ConnectionEvents,
   ) {
     this.#tell = tell;
     this.#reader = new AnswerReader({
@@ -203,7 +225,7 @@ class Connection {
         this.#job = undefined;
       },
     });
-    const { address, port, tls, connectTimeoutMs } = options;
+    const { address, port, tls } = options;
     const callback = (length: number, into: Uint8Array): boolean => {
       this.#received(into.subarray(0, length) as Buffer);
       return true;
@@ -212,23 +234,39 @@ class Connection {
     const reading: Pick<SocketConstructorOpts, 'onread'> = { onread: { buffer, callback } };
     const target: ConnectionOptions = { ...tls, host: address, port };
     this.#socket = connect(Object.assign(target, reading));
-    this.#deadline = deps.clock.after(connectTimeoutMs, () => {
-      const text = `no connection to ${address}:${port} within ${connectTimeoutMs} ms`;
-      this.destroy(Object.assign(new Error(text), { code: 'ETIMEDOUT' }));
-    });
+    this.#deadline = this.#limit(deps.clock, options);
     this.#socket.setNoDelay();
-    this.#socket.once('secureConnect', () => this.#connected());
+    this.#socket.once('secureConnect', () => {
+      this.#deadline.cancel();
+      this.#tell.free();
+    });
     this.#socket.on('error', (error) => {
       this.#error ??= error;
     });
     this.#socket.once('close', () => this.#closed());
   }
 
-  /** Sends the request of `job`, when there is a connection at last. */
+  #limit(clock: Clock, options: PeerClientOptions & { readonly timeoutMs: number }): Timer {
+    const { address, port, connectTimeoutMs, retryMs, timeoutMs } = options;
+    const giveUp = () => {
+      const text = `no connection to ${address}:${port} within ${connectTimeoutMs} ms`;
+      this.destroy(Object.assign(new Error(text), { code: 'ETIMEDOUT' }));
+    };
+    const restMs = timeoutMs - retryMs;
+    if (restMs <= 0) return clock.after(timeoutMs, giveUp);
+    return clock.after(retryMs, () => {
+      this.#deadline = clock.after(restMs, giveUp);
+      this.#tell.late(restMs);
+    });
+  }
+
   take(job: Job): void {
     this.#job = job;
     job.connection = this;
-    if (this.#secure) this.#send(job);
+    job.events.started();
+    if (job.over) return;
+    this.#socket.write(job.text);
+    if (job.paused) this.pause();
   }
 
   pause(): void {
@@ -243,22 +281,9 @@ class Connection {
   destroy(error?: Error): void {
     this.#error ??= error;
     this.#socket.destroy();
-    this.#tell.useless();
+    this.#tell.useless(this.#error ?? cut());
     // Whoever waits hears of it now, not when the socket is closed.
     if (error) this.#job?.fail(error);
-  }
-
-  #connected(): void {
-    this.#secure = true;
-    this.#deadline.cancel();
-    if (this.#job) this.#send(this.#job);
-  }
-
-  #send(job: Job): void {
-    job.events.started();
-    if (job.over) return;
-    this.#socket.write(job.text);
-    if (job.paused) this.pause();
   }
 
   #received(bytes: Buffer): void {
@@ -290,14 +315,18 @@ class Connection {
 
   #closed(): void {
     this.#deadline.cancel();
-    this.#tell.useless();
-    const cut = () => Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' });
-    this.#job?.fail(this.#error ?? cut());
+    const error = this.#error ?? cut();
+    this.#tell.useless(error);
+    this.#job?.fail(error);
   }
 }
 
 function failSoon(job: Job | undefined, error: Error): void {
   queueMicrotask(() => job?.fail(error));
+}
+
+function cut(): Error {
+  return Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' });
 }
 
 function closed(): Error {

@@ -2,7 +2,13 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Server,
+  type Socket,
+} from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -16,7 +22,7 @@ afterEach(() => {
   for (const end of ends.splice(0).reverse()) end();
 });
 
-async function listening(server: ReturnType<typeof createServer | typeof createTlsServer>) {
+async function listening(server: Server) {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => sockets.add(socket));
   server.listen(0, '127.0.0.1');
@@ -41,9 +47,23 @@ const raw = (answer: (socket: TLSSocket, count: number) => void) => {
   return listening(server);
 };
 
+/** Takes all connections, and shakes hands with none of the first `deaf`. */
+async function deafAtFirst(deaf: number) {
+  const { port: inner } = await serve((_request, response) => response.end('heard'));
+  let count = 0;
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => {});
+    if (++count <= deaf) return;
+    const there = connect(inner, '127.0.0.1').on('error', () => {});
+    socket.pipe(there).pipe(socket);
+  });
+  const { port } = await listening(server);
+  return { port, connections: () => count };
+}
+
 function client(
   port: number,
-  options: { connectionsMax?: number; connectTimeoutMs?: number } = {},
+  options: { connectionsMax?: number; connectTimeoutMs?: number; retryMs?: number } = {},
 ) {
   const made = new PeerClient(
     { clock: systemClock },
@@ -52,6 +72,7 @@ function client(
       port,
       tls: pskClientOptions(key),
       connectTimeoutMs: 5_000,
+      retryMs: 5_000,
       connectionsMax: 4,
       ...options,
     },
@@ -274,6 +295,34 @@ describe('a peer that', () => {
     const { port } = mute.address() as AddressInfo;
     const asked = ask(client(port, { connectTimeoutMs: 100 }));
     await expect(asked.text).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+  });
+
+  test('misses the first handshake: the request goes by the second connection', async () => {
+    const { port, connections } = await deafAtFirst(1);
+    const some = client(port, { retryMs: 50 });
+    expect(await ask(some).text).toBe('200 heard');
+    expect(connections()).toBe(2);
+    // Neither is tried for a request that has found its way.
+    expect(await ask(some).text).toBe('200 heard');
+    expect(connections()).toBe(2);
+  });
+
+  test('never shakes hands: three are tried, and all end at the deadline', async () => {
+    const { port, connections } = await deafAtFirst(9);
+    const some = client(port, { retryMs: 50, connectTimeoutMs: 120 });
+    const startMs = performance.now();
+    await expect(ask(some).text).rejects.toThrow(/within 120 ms/);
+    expect(performance.now() - startMs).toBeGreaterThan(100);
+    expect(connections()).toBe(3);
+  });
+
+  test('misses a handshake, and nobody waits for it any more: no second one', async () => {
+    const { port, connections } = await deafAtFirst(9);
+    const given = ask(client(port, { retryMs: 30, connectTimeoutMs: 200 }));
+    given.exchange.abort(new Error('enough'));
+    await expect(given.text).rejects.toThrow('enough');
+    await sleep(80);
+    expect(connections()).toBe(1);
   });
 
   test('is not there', async () => {
