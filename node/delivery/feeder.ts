@@ -4,6 +4,7 @@ import type { Member } from '../../tracker/protocol.ts';
 import type { Digest } from '../content/digest.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { HerdError, reasonOf } from '../errors.ts';
+import { pieceCount } from '../limits.ts';
 import { sleep, withDeadline } from '../platform/clock.ts';
 import type { PeerAddress, Want, WantAnswer } from '../transfer/peers.ts';
 import type { Flight } from './flight.ts';
@@ -36,6 +37,8 @@ export const feederDefaults: FeederOptions = {
 };
 
 const RANKS_ASKED = 3;
+/** So many are asked by a successor what they have. In a herd the first one mostly has it. */
+const MEMBERS_ASKED = 8;
 /** Turns without a new piece: then the owner is asked for the bytes themselves ... */
 const DIRECT_AFTER_TURNS = 3;
 /** ... and then it is given up. */
@@ -269,6 +272,7 @@ export class Feeder {
   async #lead(): Promise<void> {
     if (this.#takingOver) await this.#secondOpinion();
     await this.#pullFromAhead();
+    if (this.#takingOver) await this.#askAround();
     if (this.#intake.open) await this.#followHolders(this.#options.lookupMs);
     if (!this.#intake.open) return;
     if (this.#flight.pieces > 0) this.#deps.counters.add('flights.takeovers');
@@ -290,6 +294,22 @@ export class Feeder {
     const answer = await withDeadline(clock, asked, this.#options.opinionMs, undefined);
     if (answer?.kind === 'stream') await this.#intake.consume(owner, answer.stream, undefined);
     else this.#intake.pull?.abort();
+  }
+
+  /**
+   * The owner may be there, and only not for those who asked this node: what it gave to others need
+   * not come over the WAN again. What they have is taken, and nobody waited for.
+   */
+  async #askAround(): Promise<void> {
+    const { size } = this.#flight.meta;
+    if (size === undefined) return;
+    const { digest, host } = this.#order;
+    for (const member of this.#deps.fleet.rank(digest, { host, limit: MEMBERS_ASKED })) {
+      if (!this.#intake.open) return;
+      const { self } = this.#deps.fleet;
+      if (member.id === self.id || this.#failed.has(member.id)) continue;
+      await this.#intake.fromPeer(member, { to: pieceCount(size) });
+    }
   }
 
   /** What others have of it already need not come over the WAN a second time. */

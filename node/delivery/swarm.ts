@@ -10,7 +10,7 @@ import { chooseSource, type FanOut, type Participant, ROOT } from './handout.ts'
 /** Up to this size an object is handed to a few at once: the round trip counts, not the uplink. */
 const SMALL_BYTES = 512 * KiB;
 /** The owner gives so much at once: to send a member elsewhere costs more than a small copy. */
-const SMALL_ROUND_BYTES = 4 * MiB;
+const SMALL_ROUND_BYTES = MiB;
 const fanOuts = {
   small: { root: 4, relay: 4 },
   /** The WAN is the narrow place: a relay's uplink has room for more than one copy. */

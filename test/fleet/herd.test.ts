@@ -1,6 +1,6 @@
 // Whole fleets in one process, with deaths, delays and wrong bytes drawn from a seed.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MiB, PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
@@ -100,6 +100,20 @@ describe('a herd without faults', () => {
         1.2 * large.body.length,
       );
     }
+  });
+
+  test('an owner that some cannot reach: what it gave to others is not fetched again', async () => {
+    const upstream = upstreamOf([small], async () => {});
+    const herd = herdFixture({ nodes: 12, objects: [small], upstream, clock: fastClock(4) });
+    const [owner = 0, _successor, asker = 0, ...others] = herd.ranking(small);
+    await Promise.all(others.map((n) => herd.get(n, small.url)));
+    herd.nodes[owner]!.door.dead = true;
+    // Announcements wait while a herd runs.
+    for (const { discovery } of herd.nodes) {
+      vi.spyOn(discovery, 'find').mockImplementation(async function* () {});
+    }
+    expect((await herd.get(asker, small.url)).equals(small.body)).toBe(true);
+    expect(upstream.bytes).toBe(small.body.length);
   });
 
   test('owners that take a second to answer: no second fetch, nobody blamed', async () => {

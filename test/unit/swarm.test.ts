@@ -31,8 +31,8 @@ describe('a swarm', () => {
   test.each([
     ['of a large object from upstream', size, true, 2, 2],
     ['of a large stored object', size, false, 1, 1],
-    ['of a small object', 400_000, true, 10, 2],
-    ['of a very small object', 100_000, true, 30, 0],
+    ['of a small object', 100_000, true, 10, 2],
+    ['of a very small object', 20_000, true, 30, 0],
   ])('%s: nobody serves more than its share', (_what, bytes, upstream, root, relay) => {
     const { ask } = setup(bytes);
     const sources = Array.from({ length: 30 }, (_, n) => ask(n, { upstream }));
