@@ -42,8 +42,8 @@ interface PeerClientOptions {
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
   /**
-   * After this long one more connection is tried beside the one that does not come: on a full link
-   * a lost SYN is sent again after 1, 3 and 7 s (RFC 6298), and what is lost in a handshake as late.
+   * After this long one more connection is tried beside the one that does not come: on a full
+   * link a lost SYN is sent again after 1, 3 and 7 s (RFC 6298), a handshake's packet as late.
    */
   readonly retryMs: number;
   readonly connectionsMax: number;
