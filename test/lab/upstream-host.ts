@@ -60,7 +60,9 @@ export class UpstreamHost {
     const queues = await this.host.run(['ss', '--tcp', '--no-header', 'sport', '=', ':80']);
     for (const line of queues.stdout.toString().split('\n')) {
       // State, receive queue, send queue: nginx has counted the latter, but nobody has got it.
-      this.#unsent += Number(line.split(/\s+/)[2] ?? 0);
+      const [state = '', , queued = '0'] = line.split(/\s+/);
+      const fin = /^(?:FIN-WAIT-1|LAST-ACK|CLOSING)$/.test(state) ? 1 : 0;
+      this.#unsent += Math.max(0, Number(queued) - fin);
     }
     await this.host.run(['ss', '--kill', '--tcp', '--no-header', 'sport', '=', ':80']);
     await sleep(300);
