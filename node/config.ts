@@ -156,7 +156,7 @@ export const options = {
     shown: '/etc/apt',
   }),
   aptLists: one(kind.filePath, {
-    help: 'folder of the indexes that apt keeps; read when a package is unknown',
+    help: 'folder of the indexes that apt keeps; read to save unpacking, and for unknown packages',
     why: "apt's own place",
     shown: '/var/lib/apt/lists',
   }),
