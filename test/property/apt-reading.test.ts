@@ -241,7 +241,11 @@ describe('generated indexes', () => {
       fc.asyncProperty(packagesFile, async ({ names, bytes, chunk }) => {
         server.packages = bytes;
         await apt.run('apt-get', 'update');
-        const printed = printedUris(await apt.run('apt-get', 'download', '--print-uris', ...names));
+        const said = await apt
+          .run('apt-get', 'download', '--print-uris', ...names)
+          .catch(unlessAptCannotRead);
+        fc.pre(said !== undefined);
+        const printed = printedUris(said);
         const files = scanned(bytes, chunk);
         expect(files.length).toBe(printed.length);
         const catalog = new MemoryCatalog();
@@ -265,6 +269,11 @@ describe('generated indexes', () => {
     );
   }, 60_000);
 });
+
+/** Some files are too strange for apt itself (seed -1328153661, path 3): they say nothing of us. */
+function unlessAptCannotRead(error: Error): undefined {
+  if (!error.message.includes('Internal parsing error')) throw error;
+}
 
 function scanned(bytes: Buffer, chunk: number): IndexedFile[] {
   const scanner = new IndexScanner();
