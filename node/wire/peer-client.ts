@@ -189,6 +189,11 @@ class Job implements Exchange {
   }
 }
 
+interface TryOptions extends PeerClientOptions {
+  /** What is left of `connectTimeoutMs`. */
+  readonly timeoutMs: number;
+}
+
 interface ConnectionEvents {
   /** It is not there after `retryMs`; `restMs` are left. */
   late(restMs: number): void;
@@ -210,12 +215,7 @@ class Connection {
   #error: Error | undefined;
 
   /** Throws when no socket can connect to that address. */
-  constructor(
-    deps: { clock: Clock },
-    options: PeerClientOptions & { readonly timeoutMs: number },
-    buffer: Buffer,
-    tell: ConnectionEvents,
-  ) {
+  constructor(deps: { clock: Clock }, options: TryOptions, buffer: Buffer, tell: ConnectionEvents) {
     this.#tell = tell;
     this.#reader = new AnswerReader({
       head: (status, headers) => this.#asker.head(status, headers),
@@ -246,7 +246,8 @@ class Connection {
     this.#socket.once('close', () => this.#closed());
   }
 
-  #limit(clock: Clock, options: PeerClientOptions & { readonly timeoutMs: number }): Timer {
+  /** Tells when it is late, and gives it up in time. */
+  #limit(clock: Clock, options: TryOptions): Timer {
     const { address, port, connectTimeoutMs, retryMs, timeoutMs } = options;
     const giveUp = () => {
       const text = `no connection to ${address}:${port} within ${connectTimeoutMs} ms`;
@@ -260,6 +261,7 @@ class Connection {
     });
   }
 
+  /** Sends the request of `job`; only while it is free. */
   take(job: Job): void {
     this.#job = job;
     job.connection = this;

@@ -91,6 +91,13 @@ afterEach(() => {
   unhandled.length = 0;
 });
 
+/** What an interrupted flight leaves in the store: the first `bytes` of `body`. */
+async function leave(store: MemoryStore, body: Buffer, bytes: number): Promise<void> {
+  const partial = await store.partial(digestOf(body));
+  await partial.append(body.subarray(0, bytes));
+  await partial.suspend();
+}
+
 describe('a flight with a store', () => {
   test('the last piece waits for the digest, not for the store', async () => {
     const body = bytesOf(2 * PIECE_BYTES + 5);
@@ -309,9 +316,7 @@ describe('a flight with a store', () => {
   test('a partial that cannot be read back is forgotten', async () => {
     const body = bytesOf(3 * PIECE_BYTES);
     const store = new MemoryStore();
-    const left = await store.partial(digestOf(body));
-    for (const piece of piecesOf(body).slice(0, 2)) await left.append(piece);
-    await left.suspend();
+    await leave(store, body, 2 * PIECE_BYTES);
     const partial = store.partial.bind(store);
     store.partial = async (key, hint): Promise<PartialObject> => {
       const inner = await partial(key, hint);
@@ -333,9 +338,7 @@ describe('a flight with a store', () => {
     async (broken) => {
       const body = bytesOf(3 * PIECE_BYTES);
       const store = new MemoryStore();
-      const left = await store.partial(digestOf(body));
-      await left.append(body.subarray(0, 5));
-      await left.suspend();
+      await leave(store, body, 5);
       const partial = store.partial.bind(store);
       let opened = 0;
       const failing = async () => {
@@ -357,9 +360,7 @@ describe('a flight with a store', () => {
   test('a flight that ends before its partial is open leaves it for another try', async () => {
     const body = bytesOf(3 * PIECE_BYTES);
     const store = new MemoryStore();
-    const left = await store.partial(digestOf(body));
-    for (const piece of piecesOf(body).slice(0, 2)) await left.append(piece);
-    await left.suspend();
+    await leave(store, body, 2 * PIECE_BYTES);
     const partial = store.partial.bind(store);
     const gate = Promise.withResolvers<void>();
     store.partial = async (key, hint) => {
@@ -376,9 +377,7 @@ describe('a flight with a store', () => {
   test('a flight that ends while it reads a partial back leaves it for another try', async () => {
     const body = bytesOf(4 * PIECE_BYTES);
     const store = new MemoryStore();
-    const left = await store.partial(digestOf(body));
-    for (const piece of piecesOf(body).slice(0, 3)) await left.append(piece);
-    await left.suspend();
+    await leave(store, body, 3 * PIECE_BYTES);
     const partial = store.partial.bind(store);
     const gate = Promise.withResolvers<void>();
     const reading = Promise.withResolvers<void>();
