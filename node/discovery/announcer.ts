@@ -15,6 +15,11 @@ export interface AnnouncerDeps {
 export interface AnnouncerOptions {
   /** All held objects are announced again within this time. */
   readonly cycleMs: number;
+  /**
+   * New objects are announced when none has come for this long: while a rollout goes on, their
+   * owners know who has them, and each announcement is a lookup that the rollout would wait for.
+   */
+  readonly quietMs: number;
   /** Pause between new objects. */
   readonly paceMs: number;
   /** Pause while more than `backlog` wait, as after a start with a full store. */
@@ -22,7 +27,7 @@ export interface AnnouncerOptions {
   readonly backlog: number;
 }
 
-/** While transfers run, their bytes matter more than who else may learn of them. */
+/** While transfers run or objects keep coming, they matter more than who else may learn of them. */
 const BUSY_PACE_MS = 30_000;
 
 export class Announcer {
@@ -34,7 +39,11 @@ export class Announcer {
   #timer: Timer | undefined;
   #sending = false;
   #closed = false;
+  /** When the last announcement went out. */
   #lastMs = Number.NEGATIVE_INFINITY;
+  /** When the oldest and the newest of the fresh ones came. */
+  #oldestMs = 0;
+  #newestMs = 0;
 
   constructor(deps: AnnouncerDeps, options: AnnouncerOptions) {
     this.#deps = deps;
@@ -48,8 +57,19 @@ export class Announcer {
 
   add(digest: Digest): void {
     if (this.#held.has(digest) || this.#fresh.has(digest)) return;
+    this.#newestMs = this.#deps.clock.monotonicMs();
     this.#fresh.add(digest);
-    if (this.#fresh.size === 1) this.wake();
+    if (this.#fresh.size > 1) return;
+    this.#oldestMs = this.#newestMs;
+    this.wake();
+  }
+
+  /** Announces all that is held as if it were new. */
+  again(): void {
+    for (const digest of this.#held) {
+      this.#held.delete(digest);
+      this.add(digest);
+    }
   }
 
   remove(digest: Digest): void {
@@ -61,8 +81,8 @@ export class Announcer {
   wake(): void {
     if (this.#closed || this.#sending || this.size === 0 || !this.#deps.ready()) return;
     this.#timer?.cancel();
-    const dueMs = this.#lastMs + this.#pauseMs() - this.#deps.clock.monotonicMs();
-    this.#timer = this.#deps.clock.after(Math.max(0, dueMs), () => void this.#next());
+    const waitMs = this.#dueMs() - this.#deps.clock.monotonicMs();
+    this.#timer = this.#deps.clock.after(Math.max(0, waitMs), () => this.#turn());
   }
 
   close(): void {
@@ -70,11 +90,21 @@ export class Announcer {
     this.#timer?.cancel();
   }
 
-  #pauseMs(): number {
-    const { cycleMs, paceMs, slowPaceMs, backlog } = this.#options;
-    if (this.#fresh.size === 0) return Math.max(paceMs, cycleMs / this.#held.size);
+  #dueMs(): number {
+    const { cycleMs, quietMs, paceMs, slowPaceMs, backlog } = this.#options;
+    if (this.#fresh.size === 0) {
+      return this.#lastMs + Math.max(paceMs, cycleMs / this.#held.size);
+    }
+    const latestMs = Math.max(this.#lastMs, this.#oldestMs) + BUSY_PACE_MS;
+    if (this.#deps.busy()) return latestMs;
     const pauseMs = this.#fresh.size > backlog ? slowPaceMs : paceMs;
-    return this.#deps.busy() ? Math.max(BUSY_PACE_MS, pauseMs) : pauseMs;
+    return Math.max(this.#lastMs + pauseMs, Math.min(this.#newestMs + quietMs, latestMs));
+  }
+
+  /** More may have come meanwhile, or a transfer begun. */
+  #turn(): void {
+    if (this.#deps.clock.monotonicMs() < this.#dueMs()) this.wake();
+    else void this.#next();
   }
 
   async #next(): Promise<void> {

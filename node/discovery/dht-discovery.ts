@@ -39,6 +39,8 @@ export interface DhtDiscoveryOptions {
   readonly key: { readonly dhtSeal: Buffer; readonly dhtKey: Buffer };
   /** All held objects are announced again in this time. */
   readonly cycleMs?: number;
+  /** New objects are announced when none has come for this long. */
+  readonly quietMs?: number;
 }
 
 const HOUR = 3_600_000;
@@ -47,6 +49,7 @@ const HOUR = 3_600_000;
 // must fit into two thirds of it.
 /** All held objects are announced again in this time. */
 export const CYCLE_MS = 12 * HOUR;
+const QUIET_MS = 5_000;
 const RECORD_AGE_MS = 20 * HOUR;
 const RECORDS_MAX = 50_000;
 
@@ -78,6 +81,8 @@ export class DhtDiscovery implements Discovery {
   #nodes = new Map<string, { host: string; port: number }>();
   // Ports of each address, to know records of a port that its node has left.
   #ports = new Map<string, Set<number>>();
+  /** The least members since all that is held was announced. */
+  #announcedAmong = Number.POSITIVE_INFINITY;
   #closed = false;
 
   /** Resolves when the port is open; throws the socket's own error (EADDRINUSE, EACCES). */
@@ -115,7 +120,13 @@ export class DhtDiscovery implements Discovery {
         ready: () => this.#nodes.size > 0 && !deps.fleet.self.address.includes(':'),
         busy: () => deps.busy?.() ?? false,
       },
-      { cycleMs: options.cycleMs ?? CYCLE_MS, paceMs: 200, slowPaceMs: 1000, backlog: 500 },
+      {
+        cycleMs: options.cycleMs ?? CYCLE_MS,
+        quietMs: options.quietMs ?? QUIET_MS,
+        paceMs: 200,
+        slowPaceMs: 1000,
+        backlog: 500,
+      },
     );
     this.#refresh = deps.clock.every(REFRESH_MS, () => this.#fillTable());
     deps.fleet.onChange(() => this.#follow());
@@ -242,7 +253,17 @@ export class DhtDiscovery implements Discovery {
       }
     }
     this.#fillTable();
+    this.#announceAmongMore();
     this.#announcer.wake();
+  }
+
+  // Records are kept in memory, by the nodes closest to them: in a fleet of twice the members,
+  // as on the first day and on every morning, most of those closest have never heard of them.
+  #announceAmongMore(): void {
+    const members = this.#nodes.size;
+    const doubled = members >= 2 * this.#announcedAmong;
+    this.#announcedAmong = doubled ? members : Math.min(members, this.#announcedAmong);
+    if (doubled) this.#announcer.again();
   }
 
   #fillTable(): void {

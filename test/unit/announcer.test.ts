@@ -16,7 +16,7 @@ function fixture() {
       ready: () => state.ready,
       busy: () => state.busy,
     },
-    { cycleMs: 5 * HOUR, paceMs: 200, slowPaceMs: 1000, backlog: 500 },
+    { cycleMs: 5 * HOUR, quietMs: 5000, paceMs: 200, slowPaceMs: 1000, backlog: 500 },
   );
   // Sending is asynchronous: time goes on in steps, with a turn after each.
   const advance = async (ms: number, stepMs = 100) => {
@@ -33,21 +33,35 @@ function fixture() {
 }
 
 describe('Announcer', () => {
-  it('announces a new object at once, and more of them at its pace', async () => {
+  it('announces new objects once no more come, at its pace', async () => {
     const { sent, advance, add } = fixture();
-    add(3);
-    await advance(1000);
+    add(2);
+    await advance(4000);
+    add(1, 2);
+    await advance(6000);
     expect(sent).toEqual([
-      { digest: '0', atMs: 0 },
-      { digest: '1', atMs: 200 },
-      { digest: '2', atMs: 400 },
+      { digest: '0', atMs: 9000 },
+      { digest: '1', atMs: 9200 },
+      { digest: '2', atMs: 9400 },
     ]);
+  });
+
+  it('does not wait for ever while more keep coming, or a transfer runs', async () => {
+    const { sent, state, advance, add } = fixture();
+    for (let n = 0; n < 62; n++) {
+      add(1, n);
+      await advance(1000);
+    }
+    expect(sent.map(({ atMs }) => atMs)).toEqual([30_000, 60_000]);
+    state.busy = true;
+    await advance(60_000);
+    expect(sent.map(({ atMs }) => atMs)).toEqual([30_000, 60_000, 90_000, 120_000]);
   });
 
   it('takes a full store slowly, and a busy machine slower', async () => {
     const { sent, advance, add, state } = fixture();
     add(700);
-    await advance(100_000);
+    await advance(105_000);
     expect(sent.length).toBeGreaterThan(95);
     expect(sent.length).toBeLessThan(105);
     state.busy = true;
@@ -59,7 +73,7 @@ describe('Announcer', () => {
   it('announces each held object once in a cycle, evenly', async () => {
     const { sent, advance, add } = fixture();
     add(100);
-    await advance(30_000);
+    await advance(35_000);
     expect(sent).toHaveLength(100);
     sent.length = 0;
     await advance(5 * HOUR, 10_000);
@@ -73,9 +87,9 @@ describe('Announcer', () => {
     const { announcer, sent, advance } = fixture();
     for (const digest of ['a', 'b', 'a']) announcer.add(digest);
     announcer.remove('b');
-    await advance(1000);
+    await advance(6000);
     announcer.add('a');
-    await advance(1000);
+    await advance(6000);
     expect(sent.map(({ digest }) => digest)).toEqual(['a']);
     expect(announcer.size).toBe(1);
   });
@@ -87,7 +101,7 @@ describe('Announcer', () => {
     expect(clock.pending).toBe(0);
     state.ready = true;
     announcer.wake();
-    await advance(1000);
+    await advance(6000);
     expect(sent).toHaveLength(2);
   });
 
@@ -95,7 +109,7 @@ describe('Announcer', () => {
     const { announcer, clock, sent, advance, add } = fixture();
     add(5);
     announcer.close();
-    await advance(2000);
+    await advance(8000);
     expect([sent.length, clock.pending]).toEqual([0, 0]);
   });
 });

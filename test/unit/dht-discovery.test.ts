@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
 import { Sealer } from '../../node/discovery/sealer.ts';
@@ -103,6 +104,24 @@ describe('the sealed DHT', () => {
     expect(await holdersWhen(two.discovery, digest, 1)).toEqual([
       `${one.self.address}:${one.self.port}`,
     ]);
+  });
+
+  it('announces all it holds again in a fleet of twice the members', async () => {
+    const nodes = await fleet(12);
+    const members = nodes.map(({ self }) => self);
+    const [one, two] = nodes as [DhtNode, DhtNode];
+    one.fleet.replace(members.slice(1, 4));
+    two.discovery.announce(digest);
+    one.discovery.announce(digest);
+    await holdersWhen(nodes[2]!.discovery, digest, 2);
+    await expect.poll(() => one.told.sent).toBeGreaterThanOrEqual(6);
+    const before = one.told.sent;
+    one.fleet.replace(members.slice(1, 6));
+    await sleep(300);
+    expect(one.told.sent).toBe(before);
+    // A lookup of eight questions, and as many announcements.
+    one.fleet.replace(members.slice(1));
+    await expect.poll(() => one.told.sent - before).toBeGreaterThanOrEqual(16);
   });
 
   it('drops records of a port that its node has left', async () => {

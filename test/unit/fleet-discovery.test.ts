@@ -34,7 +34,7 @@ async function node(n: number, tracker: string, port: number) {
       deadlineMs: 300,
     },
   );
-  const options = { host: self.address, port: fleet.self.port, key: fleetKeyFixture };
+  const options = { host: self.address, port: fleet.self.port, key: fleetKeyFixture, quietMs: 0 };
   const discovery = await DhtDiscovery.open({ ...base, fleet }, options);
   const close = async () => {
     await discovery.close();
