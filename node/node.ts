@@ -26,7 +26,7 @@ import { selfOf, vitalsOf } from './fleet/self.ts';
 import { SoloFleet } from './fleet/solo-fleet.ts';
 import { TrackerFleet } from './fleet/tracker-fleet.ts';
 import { type Clock, deadlineSignal, systemClock } from './platform/clock.ts';
-import { youngGarbage } from './platform/garbage.ts';
+import { collectWhileIdle, youngGarbage } from './platform/garbage.ts';
 import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
 import type { Log } from './platform/log.ts';
 import { type Random, systemRandom } from './platform/random.ts';
@@ -245,6 +245,8 @@ function openHeart({ config, platform, started }: Site, base: Base, net: Network
   const swarms = new Swarms({ clock });
   const flights = started.add(new Flights({ ...common, pool, discovery, swarms }));
   base.later.busy = () => flights.active > 0;
+  const idle = collectWhileIdle({ clock, busy: base.later.busy });
+  started.add({ close: async () => idle.cancel() });
   base.later.heldElsewhere = (digest) => cameFromMember(flights, digest);
   const names = new Names(
     { ...common, pool, catalog, flights },

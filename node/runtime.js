@@ -9,7 +9,7 @@ setFlagsFromString('--external-memory-accounted-in-global-limit');
 // Twice the living is allowed before V8 marks all of the heap. Nor shall it do so eight seconds after
 // each burst of work, to shrink it to what lives: that is in the middle of the next burst, which
 // then has too little and marks again.
-setFlagsFromString('--heap-growing-percent=100');
+setFlagsFromString('--heap-growing-percent=300');
 setFlagsFromString('--memory-reducer-gc-count=0');
 
 // With compiled code at hand, Node neither compiles the daemon nor loads what strips its types,

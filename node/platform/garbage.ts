@@ -1,7 +1,9 @@
-// Memory of dead buffers, collected in time. Chunks from sockets and files die young, but V8 sees
-// only the few bytes of heap that stand for them: it would come late, and mark everything.
-import { setFlagsFromString } from 'node:v8';
+// When garbage is collected: the young in time, all of it while nothing is on its way. Chunks from
+// sockets and files die young, but V8 sees only the few bytes of heap that stand for them: it would
+// come late, and mark everything in the middle of a transfer.
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import type { Clock, Timer } from './clock.ts';
 
 /** A collection of the young costs a millisecond or two; after so many bytes it is worth that. */
 const EVERY_BYTES = 12 * 1024 * 1024;
@@ -11,9 +13,14 @@ export interface Garbage {
   note(bytes: number): void;
 }
 
+/** Collecting all takes tens of milliseconds: not for less than so many bytes. */
+const WORTH_BYTES = 8 * 1024 * 1024;
+const QUIET_EVERY_MS = 60_000;
+
+type Collect = (options: { type: 'minor' | 'major' }) => void;
+
 export function youngGarbage(): Garbage {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as (options: { type: 'minor' }) => void;
+  const collect = collector();
   let bytes = 0;
   return {
     note(more) {
@@ -23,6 +30,30 @@ export function youngGarbage(): Garbage {
       collect({ type: 'minor' });
     },
   };
+}
+
+/**
+ * Collects all while the node is idle, so that the heap is small when the next transfer begins.
+ * V8's own limits (the launcher's options) leave a transfer room until it is over.
+ */
+export function collectWhileIdle({ clock, busy }: { clock: Clock; busy(): boolean }): Timer {
+  const collect = collector();
+  let kept = 0;
+  return clock.every(QUIET_EVERY_MS, () => {
+    if (busy() || usedBytes() < kept + WORTH_BYTES) return;
+    collect({ type: 'major' });
+    kept = usedBytes();
+  });
+}
+
+function usedBytes(): number {
+  const { used_heap_size, external_memory } = getHeapStatistics();
+  return used_heap_size + external_memory;
+}
+
+function collector(): Collect {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as Collect;
 }
 
 export const noGarbage: Garbage = { note() {} };
