@@ -1,8 +1,8 @@
 // One connection of a client: which of its pipelined requests are under way.
 import type { Socket } from 'node:net';
 
-/** Requests started at once per connection; apt pipelines ten (Acquire::http::Pipeline-Depth). */
-export const STARTED_MAX = 16;
+/** Requests started at once per connection; apt pipelines 10, or 20 with deploy/apt/30debherd. */
+export const STARTED_MAX = 24;
 /** Requests read ahead per connection; a client that sends more is not read until some end. */
 const READ_AHEAD_MAX = 64;
 

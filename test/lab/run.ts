@@ -61,6 +61,8 @@ export interface System {
   readonly packages: readonly string[];
   /** What a node's apt is told; undefined: no proxy. */
   proxy(server: string): string | undefined;
+  /** More that a node's apt is told (apt.conf(5)): `Acquire::Retries` → `0`. */
+  readonly aptConfig?: Readonly<Record<string, string>>;
   /** Resolves when it is ready to be asked by all nodes. */
   start(run: LabRun, wishes: Wishes): Promise<RunningSystem>;
 }

@@ -77,7 +77,7 @@ async function setStage(plan: Plan, net: Net): Promise<LabRun> {
     await mkdir(folder, { recursive: true });
     const apt = await prepareApt(folder, {
       sources,
-      config: aptConfig(plan.scenario),
+      config: { ...system.aptConfig, ...aptConfig(plan.scenario) },
       ...(proxy === undefined ? {} : { proxy }),
     });
     const host = hostOf(name, addressOf(i));

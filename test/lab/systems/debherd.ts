@@ -1,4 +1,5 @@
 // debherd: a daemon on every node, one tracker on a host of its own.
+import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +22,7 @@ export const debherd: System = {
   name: 'debherd',
   packages: [],
   proxy: () => 'http://127.0.0.1:3142',
+  aptConfig: deployedAptConfig(),
   start: (run, wishes) => new Fleet(run, wishes).start(),
 };
 
@@ -176,6 +178,17 @@ class Fleet implements FleetHandle, RunningSystem {
       500,
     );
   }
+}
+
+/** What machines get with the probe, but the probe: the lab names the proxy. */
+function deployedAptConfig(): Record<string, string> {
+  const snippet = readFileSync(fileAt('../../../deploy/apt/30debherd'), 'utf8');
+  const lines = [...snippet.matchAll(/^([\w:-]+) "(.*)";$/gm)].map(([, key, value]) => [
+    key,
+    value,
+  ]);
+  const { 'Acquire::http::Proxy-Auto-Detect': _probe, ...rest } = Object.fromEntries(lines);
+  return rest;
 }
 
 async function statusOf(node: LabNode): Promise<StatusReport | undefined> {
