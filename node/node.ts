@@ -41,6 +41,7 @@ import { readObject } from './store/read-object.ts';
 import { openStateFolder } from './store/state-folder.ts';
 import type { Store } from './store/store.ts';
 import { HttpPeers } from './transfer/http-peers.ts';
+import { KeptConnections } from './transfer/kept-connections.ts';
 import type { Peers } from './transfer/peers.ts';
 import { UndiciUpstream, undiciUpstreamDefaults } from './transfer/undici-upstream.ts';
 import type { Upstream } from './transfer/upstream.ts';
@@ -207,6 +208,7 @@ async function openHerd(site: Site, base: Base, key: FleetKey) {
     },
   );
   started.add(fleet);
+  started.add(new KeptConnections({ ...platform, fleet, peers: plainPeers }));
   sources.onChange = () => void fleet.describe({ archives: [...sources.hosts()].sort() });
   const { host, port } = config.peerListen;
   const announced = () => counters.add('dht.announced');

@@ -15,6 +15,8 @@ import { createServer, type HttpReply, type HttpServer } from '../wire/http-serv
 import { QuietWatch } from '../wire/quiet-watch.ts';
 import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
 
+/** Members keep connections at hand (transfer/kept-connections.ts). */
+const KEEP_ALIVE_MS = 24 * 3_600_000;
 /** Of the watch over peers that take nothing (wire/frame-writer.ts). */
 const TICK_MS = 1_000;
 
@@ -37,7 +39,7 @@ interface PeerDoorOptions {
 }
 
 export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): HttpServer {
-  const server = createServer({ tls: options.tls });
+  const server = createServer({ tls: options.tls, keepAliveMs: KEEP_ALIVE_MS });
   const { owner, names } = deps;
   const streaming = { ...deps, watch: new QuietWatch(deps, { tickMs: TICK_MS }) };
   server.addHook('onRequest', async (request) => {
@@ -77,6 +79,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     const { url, noCache, onlyKnown } = nameQueryOf(request.body);
     return await (onlyKnown ? names.known(url) : names.answer(url, noCache));
   });
+  server.get('/v1/hello', async () => ({}));
   server.get('/v1/members', async () => deps.members());
   return server;
 }

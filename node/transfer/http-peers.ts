@@ -59,7 +59,7 @@ const defaults: HttpPeersOptions = {
   silenceTicks: 3,
 };
 
-/** Connections to a peer that is not asked for this long are closed. */
+/** Connections to a peer that is not kept and not asked for this long are closed. */
 const IDLE_MS = 30_000;
 const CONNECTIONS_PER_PEER = 32;
 /** Not below the largest TLS record (RFC 8446, 5.1). */
@@ -79,6 +79,7 @@ export class HttpPeers implements Peers {
   readonly #deps: HttpPeersDeps;
   readonly #options: HttpPeersOptions;
   readonly #peers = new Map<string, Peer>();
+  #kept: ReadonlySet<string> = new Set();
   readonly #buffer = Buffer.alloc(READ_BYTES);
   readonly #watch: QuietWatch;
 
@@ -130,6 +131,23 @@ export class HttpPeers implements Peers {
       peer,
       membersOf,
       await this.#json(peer, 'GET', '/v1/members', undefined, signal),
+    );
+  }
+
+  /** Connections to these, and only these, stay open without use. */
+  keep(peers: readonly PeerAddress[]): void {
+    this.#kept = new Set(peers.map(keyOf));
+    for (const [key, entry] of this.#peers) this.#rest(key, entry);
+  }
+
+  connected(peer: PeerAddress): boolean {
+    return this.#peers.get(keyOf(peer))?.client.connected ?? false;
+  }
+
+  /** Leaves a connection behind, if it can; whoever needs it later hears why there is none. */
+  async greet(peer: PeerAddress): Promise<void> {
+    await this.#json(peer, 'GET', '/v1/hello', undefined, new AbortController().signal).catch(
+      () => {},
     );
   }
 
@@ -215,7 +233,14 @@ export class HttpPeers implements Peers {
   #release(peer: PeerAddress, entry: Peer): void {
     entry.users--;
     const key = keyOf(peer);
-    if (entry.users > 0 || this.#peers.get(key) !== entry) return;
+    if (this.#peers.get(key) === entry) this.#rest(key, entry);
+  }
+
+  /** Closes what nobody uses, in time, unless it is kept. */
+  #rest(key: string, entry: Peer): void {
+    entry.idle?.cancel();
+    entry.idle = undefined;
+    if (entry.users > 0 || this.#kept.has(key)) return;
     entry.idle = this.#deps.clock.after(IDLE_MS, () => {
       this.#peers.delete(key);
       entry.client.close();

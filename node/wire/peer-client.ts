@@ -5,7 +5,7 @@ import type { SocketConstructorOpts } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { AnswerReader } from './http-answer.ts';
-import type { pskClientOptions } from './tls-psk.ts';
+import { type pskClientOptions, TCP_KEEPALIVE_MS } from './tls-psk.ts';
 
 export interface PeerRequest {
   readonly method: 'GET' | 'POST';
@@ -66,6 +66,11 @@ export class PeerClient {
     this.#deps = deps;
     this.#options = options;
     this.#buffer = buffer;
+  }
+
+  /** There is a connection, or one is coming. */
+  get connected(): boolean {
+    return this.#open.size > 0;
   }
 
   /**
@@ -236,6 +241,8 @@ class Connection {
     this.#socket = connect(Object.assign(target, reading));
     this.#deadline = this.#limit(deps.clock, options);
     this.#socket.setNoDelay();
+    // Through firewalls that forget who is silent.
+    this.#socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     this.#socket.once('secureConnect', () => {
       this.#deadline.cancel();
       this.#tell.free();

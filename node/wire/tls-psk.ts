@@ -4,6 +4,9 @@ import { createSecureContext, type TlsOptions } from 'node:tls';
 
 const IDENTITY = 'debherd';
 
+/** A connection without use is probed after so long: its other end may have lost its power. */
+export const TCP_KEEPALIVE_MS = 300_000;
+
 // With a SHA-256 suite only: OpenSSL binds an external PSK to SHA-256 and refuses it elsewhere.
 const suite = {
   ciphers: 'TLS_AES_128_GCM_SHA256',
@@ -18,6 +21,8 @@ const suite = {
 export function pskServerOptions(key: Buffer): TlsOptions {
   return {
     ...suite,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_KEEPALIVE_MS,
     pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
   };
 }

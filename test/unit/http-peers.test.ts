@@ -12,7 +12,7 @@ import type { Owner, WantVerdict } from '../../node/delivery/owner.ts';
 import { createPeerDoor } from '../../node/doors/peer-door.ts';
 import { HerdError } from '../../node/errors.ts';
 import { KiB, MiB, PIECE_BYTES } from '../../node/limits.ts';
-import { systemClock } from '../../node/platform/clock.ts';
+import { type Clock, systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { Counters } from '../../node/status/counters.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
@@ -21,6 +21,7 @@ import type { PieceStream, Want } from '../../node/transfer/peers.ts';
 import { encode, PIECES_TYPE } from '../../node/wire/frames.ts';
 import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
 import { hashesOf } from '../contract/store.contract.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
 import { memberFixture } from '../fixtures/members.ts';
 
 const key = Buffer.alloc(32, 7);
@@ -36,9 +37,12 @@ const signal = () => new AbortController().signal;
 const failed = { code: 'SOURCE_FAILED' };
 const stalled = { code: 'SOURCE_STALLED' };
 
-function client(options: ConstructorParameters<typeof HttpPeers>[1] = {}) {
+function client(
+  options: ConstructorParameters<typeof HttpPeers>[1] = {},
+  clock: Clock = systemClock,
+) {
   const peers = new HttpPeers(
-    { pool: new PiecePool(), clock: systemClock, tls: pskClientOptions(key) },
+    { pool: new PiecePool(), clock, tls: pskClientOptions(key) },
     options,
   );
   ends.push(() => peers.close());
@@ -124,6 +128,36 @@ async function drain(stream: PieceStream): Promise<Buffer> {
 async function until(condition: () => boolean) {
   while (!condition()) await sleep(5);
 }
+
+describe('a connection at hand', () => {
+  test('stays while it is kept, and is used', async () => {
+    const { peer, server } = await door();
+    let accepted = 0;
+    server.server.on('secureConnection', () => accepted++);
+    const clock = new ManualClock();
+    const peers = client({}, clock);
+    peers.keep([peer]);
+    expect(peers.connected(peer)).toBe(false);
+    await peers.greet(peer);
+    clock.advance(3_600_000);
+    await sleep(20);
+    expect(peers.connected(peer)).toBe(true);
+    expect(await peers.members(peer, signal())).toHaveLength(1);
+    expect(accepted).toBe(1);
+    peers.keep([]);
+    clock.advance(29_000);
+    expect(peers.connected(peer)).toBe(true);
+    clock.advance(2_000);
+    expect(peers.connected(peer)).toBe(false);
+  });
+
+  test('is none where nobody answers, and nothing fails', async () => {
+    const peers = client();
+    const nobody = { address: '127.0.0.1', port: 9 };
+    await peers.greet(nobody);
+    expect(peers.connected(nobody)).toBe(false);
+  });
+});
 
 describe('pieces', () => {
   test('from one to another, the whole and a part', async () => {

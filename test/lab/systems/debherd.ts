@@ -17,6 +17,9 @@ const corruptMain = fileAt('../corrupt-node.ts');
 const socketHolder = fileAt('../../fixtures/hold-socket.pl');
 const statusUrl = 'http://127.0.0.1:3142/status.json';
 const trackerPort = 3144;
+/** Daemons that take less than this together, over so long, are at rest. */
+const REST_CORES = 0.15;
+const REST_MS = 2000;
 
 export const debherd: System = {
   name: 'debherd',
@@ -64,6 +67,7 @@ class Fleet implements FleetHandle, RunningSystem {
     await inBatches(others, 6, (node) => this.#startNode(node));
     say('waiting until each daemon knows all members');
     await inBatches(nodes, 4, (node) => this.#knowsAll(node));
+    await this.#atRest();
     return this;
   }
 
@@ -166,6 +170,19 @@ class Fleet implements FleetHandle, RunningSystem {
     ];
     if (!this.#wishes.heldSockets) return command;
     return ['perl', socketHolder, '127.0.0.1', '3142', ...command];
+  }
+
+  /** As daemons that have run for a while: what a start takes is not what a rollout takes. */
+  async #atRest(): Promise<void> {
+    const cpuSeconds = () => this.processes.reduce((sum, each) => sum + each.usage().cpuSeconds, 0);
+    let before = Number.NEGATIVE_INFINITY;
+    const atRest = async () => {
+      const now = cpuSeconds();
+      const quiet = now - before < REST_CORES * (REST_MS / 1000);
+      before = now;
+      return quiet;
+    };
+    await waitFor('the rest of the daemons', atRest, 60_000, REST_MS);
   }
 
   #knowsAll(node: LabNode): Promise<void> {
