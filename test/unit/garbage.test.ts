@@ -1,4 +1,6 @@
-import { getHeapStatistics } from 'node:v8';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Timer } from '../../node/platform/clock.ts';
 import { collectWhileIdle } from '../../node/platform/garbage.ts';
@@ -6,6 +8,8 @@ import { ManualClock } from '../fixtures/manual-clock.ts';
 
 const MINUTE = 60_000;
 const MiB = 1024 * 1024;
+setFlagsFromString('--expose-gc');
+const minor = runInNewContext('gc') as (options: { type: 'minor' }) => void;
 const state = { busy: false };
 let clock: ManualClock;
 let timer: Timer;
@@ -18,24 +22,32 @@ beforeEach(() => {
 });
 afterEach(() => timer.cancel());
 
-/** Leaves so many MiB behind that V8 has not collected yet, and tells what goes within a minute. */
-function collectedOf(megabytes: number): number {
-  let buffers: Buffer[] | undefined = Array.from({ length: megabytes }, () => Buffer.alloc(MiB));
-  expect(buffers).toHaveLength(megabytes);
-  const before = getHeapStatistics().external_memory;
-  buffers = undefined;
-  clock.advance(MINUTE);
-  return (before - getHeapStatistics().external_memory) / MiB;
+/** Leaves so many MiB behind, which only a collection of everything finds, since they are old. */
+async function garbageOf(megabytes: number): Promise<WeakRef<object>> {
+  const old = Array.from({ length: megabytes }, () => Array.from({ length: MiB / 8 }, Math.random));
+  for (let i = 0; i < 3; i++) minor({ type: 'minor' });
+  const ref = new WeakRef(old);
+  // What a WeakRef refers to lives until the end of the job.
+  await sleep(1);
+  return ref;
 }
 
-test('an idle node collects what a transfer left', () => {
-  expect(collectedOf(12)).toBeGreaterThan(10);
+test('an idle node collects what a transfer left', async () => {
+  const left = await garbageOf(12);
+  clock.advance(MINUTE);
+  expect(left.deref()).toBeUndefined();
 });
 
-test('a busy one does not, nor one with little to collect', () => {
+test('a busy one does not, nor one with little to collect', async () => {
   state.busy = true;
-  expect(collectedOf(12)).toBeLessThan(1);
+  const much = await garbageOf(12);
+  clock.advance(MINUTE);
+  expect(much.deref()).toBeDefined();
+  await sleep(1);
   state.busy = false;
   clock.advance(MINUTE);
-  expect(collectedOf(1)).toBeLessThan(0.5);
+  expect(much.deref()).toBeUndefined();
+  const little = await garbageOf(1);
+  clock.advance(MINUTE);
+  expect(little.deref()).toBeDefined();
 });
