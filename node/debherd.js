@@ -1,7 +1,8 @@
 #!/usr/bin/env -S node --single-threaded-gc --min-semi-space-size=8 --initial-old-space-size=64
-// The launcher. JavaScript, as all TypeScript comes after it. V8 takes two options at its start
+// The launcher. JavaScript, as all TypeScript comes after it. V8 takes three options at its start
 // only: to collect garbage without helper threads, which would take cores from a render and from
-// each other; and to give the young 8 MiB, as that is where the chunks of a transfer die.
+// each other; to give the young 8 MiB, as that is where the chunks of a transfer die; and not to
+// mark the old before they have 64 MiB, as what a start leaves is collected when it is over.
 import './runtime.js';
 
 await import('./main.ts');

@@ -6,9 +6,9 @@ import { setFlagsFromString } from 'node:v8';
 // Pieces are memory outside V8's heap. By default V8 takes them for a heap that grows without
 // bound and marks all of it every 5 MB, a fifth of all the CPU that a transfer takes.
 setFlagsFromString('--external-memory-accounted-in-global-limit');
-// Twice the living is allowed before V8 marks all of the heap. Nor shall it do so eight seconds after
-// each burst of work, to shrink it to what lives: that is in the middle of the next burst, which
-// then has too little and marks again.
+// Four times the living is allowed before V8 marks all of the heap, in the middle of a transfer: the
+// node collects while it is idle (platform/garbage.ts). Nor shall V8 do so eight seconds after each
+// burst of work, to shrink the heap to what lives: that is in the middle of the next burst.
 setFlagsFromString('--heap-growing-percent=300');
 setFlagsFromString('--memory-reducer-gc-count=0');
 
