@@ -29,6 +29,7 @@ import { type Clock, deadlineSignal, systemClock } from './platform/clock.ts';
 import { collectWhileIdle, youngGarbage } from './platform/garbage.ts';
 import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
 import type { Log } from './platform/log.ts';
+import { openFilesMax } from './platform/open-files-max.ts';
 import { type Random, systemRandom } from './platform/random.ts';
 import { Started } from './started.ts';
 import { buildReport } from './status/build-report.ts';
@@ -208,7 +209,8 @@ async function openHerd(site: Site, base: Base, key: FleetKey) {
     },
   );
   started.add(fleet);
-  started.add(new KeptConnections({ ...platform, fleet, peers: plainPeers }));
+  const limits = { openFilesMax: openFilesMax() };
+  started.add(new KeptConnections({ ...platform, fleet, peers: plainPeers }, limits));
   sources.onChange = () => void fleet.describe({ archives: [...sources.hosts()].sort() });
   const { host, port } = config.peerListen;
   const announced = () => counters.add('dht.announced');

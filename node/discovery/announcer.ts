@@ -81,8 +81,11 @@ export class Announcer {
   wake(): void {
     if (this.#closed || this.#sending || this.size === 0 || !this.#deps.ready()) return;
     this.#timer?.cancel();
-    const waitMs = this.#dueMs() - this.#deps.clock.monotonicMs();
-    this.#timer = this.#deps.clock.after(Math.max(0, waitMs), () => this.#turn());
+    const waitMs = Math.max(0, this.#dueMs() - this.#deps.clock.monotonicMs());
+    // A transfer may end sooner: nothing tells of that.
+    const lookMs = Math.max(this.#options.quietMs, this.#options.paceMs);
+    const soonMs = this.#fresh.size > 0 ? Math.min(waitMs, lookMs) : waitMs;
+    this.#timer = this.#deps.clock.after(soonMs, () => this.#turn());
   }
 
   close(): void {

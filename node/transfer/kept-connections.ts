@@ -18,7 +18,12 @@ interface KeptConnectionsDeps {
   };
 }
 
-/** Some 50 KB each, on either side: in larger fleets only some members are kept. */
+interface KeptConnectionsOptions {
+  /** Files and sockets that the process may have open: of eight, one is for these. */
+  readonly openFilesMax: number;
+}
+
+/** Each takes memory on both sides: in larger fleets only some members are kept. */
 const KEPT_MAX = 64;
 /** After the members changed, for that long and once more at random: others come and go as well. */
 const SETTLE_MS = 1_000;
@@ -29,14 +34,16 @@ const AGAIN_MS = 60_000;
 
 export class KeptConnections {
   readonly #deps: KeptConnectionsDeps;
+  readonly #max: number;
   #missing: Member[] = [];
   #timer: Timer | undefined;
   /** The members changed, and the next round will see it. */
   #due = false;
   #closed = false;
 
-  constructor(deps: KeptConnectionsDeps) {
+  constructor(deps: KeptConnectionsDeps, { openFilesMax }: KeptConnectionsOptions) {
     this.#deps = deps;
+    this.#max = Math.min(KEPT_MAX, Math.floor(openFilesMax / 8));
     deps.fleet.onChange(() => this.#soon());
     this.#soon();
   }
@@ -56,9 +63,9 @@ export class KeptConnections {
     const { fleet, peers, random } = this.#deps;
     this.#due = false;
     const others = fleet
-      .rank(fleet.self.id, { unbiased: true, limit: KEPT_MAX + 1 })
+      .rank(fleet.self.id, { unbiased: true, limit: this.#max + 1 })
       .filter(({ id }) => id !== fleet.self.id)
-      .slice(0, KEPT_MAX);
+      .slice(0, this.#max);
     peers.keep(others);
     // At random, or all who hear of a newcomer at one moment would go to the same one.
     this.#missing = others

@@ -58,6 +58,16 @@ describe('Announcer', () => {
     expect(sent.map(({ atMs }) => atMs)).toEqual([30_000, 60_000, 90_000, 120_000]);
   });
 
+  it('begins soon after the transfer that brought the object', async () => {
+    const { sent, state, advance, add } = fixture();
+    state.busy = true;
+    add(1);
+    await advance(2000);
+    state.busy = false;
+    await advance(28_000);
+    expect(sent).toEqual([{ digest: '0', atMs: 5000 }]);
+  });
+
   it('takes a full store slowly, and a busy machine slower', async () => {
     const { sent, advance, add, state } = fixture();
     add(700);

@@ -11,7 +11,7 @@ const membersOf = (count: number, from = 1) =>
   Array.from({ length: count }, (_, n) => memberFixture(from + n));
 const namesOf = (members: readonly PeerAddress[]) => members.map(({ name }) => name).sort();
 
-function fixture(others: readonly Member[], seed = 1) {
+function fixture(others: readonly Member[], seed = 1, openFilesMax = 65_536) {
   const clock = new ManualClock();
   const fleet = new StaticFleet({ clock }, { self: memberFixture(0), others });
   const greeted: PeerAddress[] = [];
@@ -27,7 +27,8 @@ function fixture(others: readonly Member[], seed = 1) {
       connected.add(peer.address);
     },
   };
-  const keeper = new KeptConnections({ clock, random: seededRandom(seed), fleet, peers });
+  const deps = { clock, random: seededRandom(seed), fleet, peers };
+  const keeper = new KeptConnections(deps, { openFilesMax });
   return { clock, fleet, greeted, connected, keeper, kept: () => kept };
 }
 
@@ -77,6 +78,12 @@ describe('kept connections', () => {
     expect(greeted.length).toBeGreaterThanOrEqual(63);
     expect(greeted.map(({ name }) => name)).not.toContain(fleet.members()[5]!.name);
     expect(new Set(namesOf(greeted)).size).toBe(greeted.length);
+  });
+
+  test('to few where few files may be open', () => {
+    const { clock, greeted, kept } = fixture(membersOf(60), 1, 256);
+    clock.advance(20_000);
+    expect([greeted.length, kept().length]).toEqual([32, 32]);
   });
 
   test('to nobody after the end', async () => {
