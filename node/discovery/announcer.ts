@@ -64,12 +64,12 @@ export class Announcer {
     this.wake();
   }
 
-  /** Announces all that is held as if it were new. */
+  /** Announces all that is held as if it were new, and without waiting for quiet: it is not. */
   again(): void {
-    for (const digest of this.#held) {
-      this.#held.delete(digest);
-      this.add(digest);
-    }
+    for (const digest of this.#held) this.#fresh.add(digest);
+    this.#held.clear();
+    this.#oldestMs = Number.NEGATIVE_INFINITY;
+    this.wake();
   }
 
   remove(digest: Digest): void {

@@ -58,6 +58,20 @@ describe('Announcer', () => {
     expect(sent.map(({ atMs }) => atMs)).toEqual([30_000, 60_000, 90_000, 120_000]);
   });
 
+  it('announces at once what it has had for long, also while a transfer runs', async () => {
+    const { announcer, sent, state, advance, add } = fixture();
+    state.ready = false;
+    add(1);
+    await advance(60_000);
+    state.ready = true;
+    state.busy = true;
+    announcer.again();
+    await advance(100);
+    announcer.again();
+    await advance(40_000);
+    expect(sent.map(({ atMs }) => atMs)).toEqual([60_000, 90_000]);
+  });
+
   it('begins soon after the transfer that brought the object', async () => {
     const { sent, state, advance, add } = fixture();
     state.busy = true;
