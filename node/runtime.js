@@ -11,6 +11,8 @@ setFlagsFromString('--external-memory-accounted-in-global-limit');
 // burst of work, to shrink the heap to what lives: that is in the middle of the next burst.
 setFlagsFromString('--heap-growing-percent=300');
 setFlagsFromString('--memory-reducer-gc-count=0');
+// What was compiled stays, however long no transfer ran: the next one finds it.
+setFlagsFromString('--no-flush-bytecode');
 
 // With compiled code at hand, Node neither compiles the daemon nor loads what strips its types,
 // which saves half of the start and 25 MB. NODE_COMPILE_CACHE wins (the service sets it); a folder

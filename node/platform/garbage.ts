@@ -15,9 +15,9 @@ export interface Garbage {
 
 /** Collecting all takes tens of milliseconds: not for less than so many bytes. */
 const WORTH_BYTES = 8 * 1024 * 1024;
-const QUIET_EVERY_MS = 60_000;
+const QUIET_EVERY_MS = 10_000;
 
-type Collect = (options: { type: 'minor' | 'major' }) => void;
+type Collect = (options: { type: 'minor' | 'major'; flavor?: 'last-resort' }) => void;
 
 export function youngGarbage(): Garbage {
   const collect = collector();
@@ -33,15 +33,16 @@ export function youngGarbage(): Garbage {
 }
 
 /**
- * Collects all while the node is idle, so that the heap is small when the next transfer begins.
- * V8's own limits (the launcher's options) leave a transfer room until it is over.
+ * Collects all while the node is idle, and gives the memory back, so that the heap is small when
+ * the next transfer begins: V8's own limits (the launcher's options) leave that room until it is
+ * over.
  */
 export function collectWhileIdle({ clock, busy }: { clock: Clock; busy(): boolean }): Timer {
   const collect = collector();
   let kept = 0;
   return clock.every(QUIET_EVERY_MS, () => {
     if (busy() || usedBytes() < kept + WORTH_BYTES) return;
-    collect({ type: 'major' });
+    collect({ type: 'major', flavor: 'last-resort' });
     kept = usedBytes();
   });
 }
