@@ -64,11 +64,15 @@ export class Announcer {
     this.wake();
   }
 
-  /** Announces all that is held as if it were new, and without waiting for quiet: it is not. */
+  /**
+   * Announces all as if it were new, and without waiting for quiet: none of it was brought by a
+   * rollout among those who are to be told now.
+   */
   again(): void {
     for (const digest of this.#held) this.#fresh.add(digest);
     this.#held.clear();
     this.#oldestMs = Number.NEGATIVE_INFINITY;
+    this.#newestMs = Number.NEGATIVE_INFINITY;
     this.wake();
   }
 

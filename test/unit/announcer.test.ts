@@ -72,6 +72,23 @@ describe('Announcer', () => {
     expect(sent.map(({ atMs }) => atMs)).toEqual([60_000, 90_000]);
   });
 
+  it('does not wait for quiet with what came while nobody was there', async () => {
+    const { announcer, sent, state, advance, add } = fixture();
+    state.ready = false;
+    add(3);
+    await advance(1000);
+    state.ready = true;
+    announcer.again();
+    await advance(100);
+    // The first was told before more came; they are told like it.
+    announcer.again();
+    await advance(1000);
+    expect(sent.map(({ digest }) => digest)).toEqual(['0', '1', '2', '0']);
+    add(1, 3);
+    await advance(4000);
+    expect(sent).toHaveLength(4);
+  });
+
   it('begins soon after the transfer that brought the object', async () => {
     const { sent, state, advance, add } = fixture();
     state.busy = true;
