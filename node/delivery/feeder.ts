@@ -4,7 +4,7 @@ import type { Member } from '../../tracker/protocol.ts';
 import type { Digest } from '../content/digest.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { HerdError, reasonOf } from '../errors.ts';
-import { pieceCount } from '../limits.ts';
+import { MiB, pieceCount } from '../limits.ts';
 import { sleep, withDeadline } from '../platform/clock.ts';
 import type { PeerAddress, Want, WantAnswer } from '../transfer/peers.ts';
 import type { Flight } from './flight.ts';
@@ -16,8 +16,12 @@ export interface FeederDeps extends IntakeDeps {
 }
 
 interface FeederOptions {
-  /** How long an owner looks for holders in the DHT before it goes upstream. */
+  /** How long an owner looks for holders in the DHT before it goes upstream, at least. */
   readonly lookupMs: number;
+  /** So much longer for each MiB, since a holder not found costs the WAN all of them ... */
+  readonly lookupMsPerMib: number;
+  /** ... and so long at most: by then a node that is gone has not answered. */
+  readonly lookupMaxMs: number;
   /** An owner that is silent for so long: the DHT is asked as well. */
   readonly ownerPatienceMs: number;
   /** Time for those who have a part of an orphaned object to come forward. */
@@ -30,6 +34,8 @@ interface FeederOptions {
 
 export const feederDefaults: FeederOptions = {
   lookupMs: 25,
+  lookupMsPerMib: 20,
+  lookupMaxMs: 1000,
   ownerPatienceMs: 3_000,
   gatherMs: 60,
   opinionMs: 6_000,
@@ -181,7 +187,7 @@ export class Feeder {
       await this.#askOwner(member);
     }
     if (!this.#continues) return;
-    await this.#followHolders(2 * this.#options.lookupMs);
+    await this.#followHolders(2 * this.#lookupMs);
     if (this.#continues) await this.#intake.fromUpstream('unelected');
   }
 
@@ -237,7 +243,7 @@ export class Feeder {
     const answer = await withDeadline(clock, pending, ownerPatienceMs, 'slow' as const);
     if (answer !== 'slow') return answer;
     // A slow owner is not a reason to wait: whoever has the object is as good.
-    await this.#followHolders(this.#options.lookupMs);
+    await this.#followHolders(this.#lookupMs);
     if (!this.#continues) {
       pull?.abort();
       void pending.then((late) => late?.kind === 'stream' && late.stream.cancel());
@@ -273,7 +279,7 @@ export class Feeder {
     if (this.#takingOver) await this.#secondOpinion();
     await this.#pullFromAhead();
     if (this.#takingOver) await this.#askAround();
-    if (this.#intake.open) await this.#followHolders(this.#options.lookupMs);
+    if (this.#intake.open) await this.#followHolders(this.#lookupMs);
     if (!this.#intake.open) return;
     if (this.#flight.pieces > 0) this.#deps.counters.add('flights.takeovers');
     await this.#intake.fromUpstream('elected');
@@ -329,6 +335,13 @@ export class Feeder {
       await this.#intake.fromPeer(next.member, next.whole ? {} : { to: next.have });
       this.#intake.exclude.add(next.member.id);
     }
+  }
+
+  /** A complete lookup takes a few ms; only nodes that are gone, or get no CPU, make it longer. */
+  get #lookupMs(): number {
+    const { lookupMs, lookupMsPerMib, lookupMaxMs } = this.#options;
+    const mib = (this.#flight.meta.size ?? 0) / MiB;
+    return Math.min(lookupMs + lookupMsPerMib * mib, lookupMaxMs);
   }
 
   async #followHolders(deadlineMs: number): Promise<void> {

@@ -1,11 +1,13 @@
-// What a feeder leaves behind when it is stopped.
+// How long a feeder looks for holders, and what it leaves behind when it is stopped.
 import { expect, test } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
-import { Feeder, feederDefaults } from '../../node/delivery/feeder.ts';
+import { Feeder, type FeederDeps, feederDefaults } from '../../node/delivery/feeder.ts';
 import { Flight } from '../../node/delivery/flight.ts';
 import { Swarms } from '../../node/delivery/swarm.ts';
+import type { Discovery } from '../../node/discovery/discovery.ts';
 import { StaticFleet } from '../../node/fleet/static-fleet.ts';
+import { MiB } from '../../node/limits.ts';
 import { systemClock as clock } from '../../node/platform/clock.ts';
 import { noGarbage as garbage } from '../../node/platform/garbage.ts';
 import { silentLog as log } from '../../node/platform/log.ts';
@@ -20,10 +22,52 @@ function silence(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 }
 
+const url = 'http://archive.ubuntu.com/ubuntu/pool/a.deb';
+
+/** A flight of `size` bytes and what feeds it; `ways` stand in for what the fleet would offer. */
+async function feederOf(size: number, ways: Partial<FeederDeps>, options = feederDefaults) {
+  const digest = digestOf(`${size} bytes`);
+  const deps = { clock, log, pool: new PiecePool(), store: new MemoryStore() };
+  const flight = new Flight(deps, { key: digest, digest, size, url });
+  await flight.open();
+  const upstream = new FakeUpstream(() => ({}));
+  const shared = { ...deps, garbage, upstream, swarms: new Swarms({ clock }) };
+  const { fleet = new StaticFleet({ clock }, { self: memberFixture(0) }), ...others } = ways;
+  const feeder = new Feeder(
+    {
+      ...shared,
+      fleet,
+      peers: undefined,
+      counters: new Counters(),
+      discovery: undefined,
+      ...others,
+    },
+    flight,
+    { digest, url, host: 'archive.ubuntu.com', hints: [] },
+    options,
+  );
+  return { flight, feeder };
+}
+
+test.each([
+  ['a small object', 60_000, 26],
+  ['a large one', 20 * MiB, 425],
+  ['the largest', 4096 * MiB, 1000],
+])('%s: the longer its fetch, the longer it is looked for', async (_what, size, deadlineMs) => {
+  const deadlines: number[] = [];
+  const discovery: Pick<Discovery, 'find'> = {
+    async *find(_digest, options) {
+      deadlines.push(options.deadlineMs);
+      yield* [];
+    },
+  };
+  const { feeder, flight } = await feederOf(size, { discovery: discovery as Discovery });
+  await feeder.run();
+  expect(flight.error?.code).toBe('NO_SOURCE');
+  expect(deadlines.map(Math.round)).toEqual([deadlineMs]);
+});
+
 test('stopped while a holder stands in for a slow owner: both are let go of', async () => {
-  const body = Buffer.from('a package');
-  const key = digestOf(body);
-  const url = 'http://archive.ubuntu.com/ubuntu/pool/a.deb';
   const members = [1, 2].map((n) => memberFixture(n));
   // Any member but the first in rank, which is asked as the owner, may be the holder.
   const fleet = new StaticFleet({ clock }, { self: memberFixture(0), others: members });
@@ -40,30 +84,13 @@ test('stopped while a holder stands in for a slow owner: both are let go of', as
       return silence(signal);
     },
   } as Partial<Peers> as Peers;
-  const discovery = {
+  const discovery: Pick<Discovery, 'find'> = {
     async *find() {
       yield members[1]!;
     },
   };
-  const pool = new PiecePool();
-  const deps = { clock, log, pool, store: new MemoryStore() };
-  const flight = new Flight(deps, { key, digest: key, size: body.length, url });
-  await flight.open();
-  const feeder = new Feeder(
-    {
-      ...deps,
-      garbage,
-      fleet,
-      peers,
-      upstream: new FakeUpstream(() => ({})),
-      swarms: new Swarms({ clock }),
-      counters: new Counters(),
-      discovery: discovery as never,
-    },
-    flight,
-    { digest: key, url, host: 'archive.ubuntu.com', hints: [] },
-    { ...feederDefaults, ownerPatienceMs: 1 },
-  );
+  const ways = { fleet, peers, discovery: discovery as Discovery };
+  const { feeder, flight } = await feederOf(9, ways, { ...feederDefaults, ownerPatienceMs: 1 });
   const run = feeder.run();
   const pull = await pulled.promise;
   feeder.stop();
