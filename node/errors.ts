@@ -13,6 +13,7 @@ const table = {
   SOURCE_FAILED: 502,
   SOURCE_STALLED: 504,
   NO_SOURCE: 502,
+  PASSED_ON: 503,
   SHUTTING_DOWN: 503,
   INTERNAL: 500,
 } as const;

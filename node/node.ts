@@ -11,6 +11,7 @@ import { PiecePool } from './content/piece-pool.ts';
 import { cameFromMember } from './delivery/came-from-member.ts';
 import { Flights } from './delivery/flights.ts';
 import { HerdDelivery } from './delivery/herd-delivery.ts';
+import { LinkRates } from './delivery/link-rates.ts';
 import { Names } from './delivery/names.ts';
 import { Owner } from './delivery/owner.ts';
 import { Swarms } from './delivery/swarm.ts';
@@ -247,7 +248,8 @@ function openHeart({ config, platform, started }: Site, base: Base, net: Network
   const { fleet, peers, discovery } = net;
   const common = { garbage, fleet, peers, upstream, counters, clock, log, store };
   const swarms = new Swarms({ clock });
-  const flights = started.add(new Flights({ ...common, pool, discovery, swarms }));
+  const links = new LinkRates(common);
+  const flights = started.add(new Flights({ ...common, pool, discovery, swarms, links }));
   base.later.busy = () => flights.active > 0;
   const idle = collectWhileIdle({ clock, busy: base.later.busy });
   started.add({ close: async () => idle.cancel() });
@@ -256,7 +258,7 @@ function openHeart({ config, platform, started }: Site, base: Base, net: Network
     { ...common, pool, catalog, flights },
     { freshnessMs: config.nameFreshness },
   );
-  const owner = new Owner({ ...common, flights, names, swarms });
+  const owner = new Owner({ ...common, flights, names, swarms, links });
   const delivery = new HerdDelivery({ ...common, flights, names, book, borrow });
   return { flights, names, owner, delivery };
 }

@@ -50,6 +50,8 @@ const DIRECT_AFTER_TURNS = 3;
 /** ... and then it is given up. */
 const TURNS_MAX = 8;
 const PAUSE_MS = 100;
+/** A fetch that is over sooner is not passed on: the next in rank would begin behind it. */
+const WORTH_PASSING_MS = 3_000;
 
 interface FeedOrder {
   readonly digest: Digest;
@@ -70,6 +72,7 @@ export class Feeder {
   readonly #unable = new Set<string>();
   readonly #intake: Intake;
   #leading = false;
+  #passedOn = false;
   #takingOver = false;
 
   constructor(
@@ -129,6 +132,26 @@ export class Feeder {
     if (this.source !== 'upstream') this.#intake.pull?.abort();
   }
 
+  /** True since this node has let the next in rank fetch the object. */
+  get passedOn(): boolean {
+    return this.#passedOn;
+  }
+
+  /** Lets the next in rank fetch it, from what is here on; not what nobody else would fetch. */
+  passOn(): void {
+    if (!this.#leading || this.#takingOver || this.source !== 'upstream') return;
+    if (this.#intake.fetchLeftMs < WORTH_PASSING_MS) return;
+    this.#leading = false;
+    this.#letGo();
+    this.#intake.pull?.abort();
+  }
+
+  #letGo(): void {
+    this.#deps.counters.add('flights.passed');
+    this.#passedOn = true;
+    this.#failed.add(this.#deps.fleet.self.id);
+  }
+
   #becomeHead(takeover: boolean): void {
     this.#leading = true;
     this.#intake.rootHeardMs = this.#deps.clock.monotonicMs();
@@ -181,8 +204,12 @@ export class Feeder {
     const { digest, host } = this.#order;
     for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
       if (!this.#continues || this.#unable.size > 1) break;
+      if (this.#failed.has(member.id)) continue;
       if (member.id === this.#deps.fleet.self.id) {
-        return this.#becomeHead(this.#failed.size > 0);
+        const first = this.#failed.size === 0;
+        if (!first || !this.#deps.links.narrow) return this.#becomeHead(!first);
+        this.#letGo();
+        continue;
       }
       await this.#askOwner(member);
     }
@@ -208,7 +235,9 @@ export class Feeder {
         if (answer.kind === 'stream') answer.stream.cancel();
         return;
       }
-      if (answer.kind === 'redirect') {
+      if (answer.kind === 'passed') {
+        this.#failed.add(owner.id);
+      } else if (answer.kind === 'redirect') {
         if (answer.owner.id === this.#deps.fleet.self.id) return this.#becomeHead(false);
         this.#deps.fleet.learn(answer.owner);
         owner = answer.owner;
@@ -220,7 +249,7 @@ export class Feeder {
         // Once may be a broken connection; twice without a piece, or in silence: it is the owner.
         const gone = end === 'broken' && (idle > 0 || this.#intake.silent.has(owner.id));
         if (end === 'told') this.#unable.add(owner.id);
-        if (gone || end === 'told') this.#failed.add(owner.id);
+        if (gone || end === 'told' || end === 'passed') this.#failed.add(owner.id);
       }
       idle = this.#flight.pieces > before ? 0 : idle + 1;
       if (idle === TURNS_MAX) this.#failed.add(owner.id);
@@ -264,6 +293,7 @@ export class Feeder {
       ...(size === undefined ? {} : { size }),
       url: this.#order.url,
       have: this.#flight.pieces,
+      link: this.#deps.links.best,
       member: fleet.self,
       view: fleet.view,
       exclude: [...this.#intake.exclude],

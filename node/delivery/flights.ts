@@ -78,6 +78,11 @@ export class Flights {
     return entry?.feeder?.source === 'upstream' ? entry.flight.pieces : undefined;
   }
 
+  /** Pieces of an object that are here, of one that is on its way. */
+  pieces(key: string): number {
+    return this.#entries.get(key)?.flight.pieces ?? 0;
+  }
+
   /** Joins the flight of an object, or starts it. `lead`: this node is asked as its owner. */
   async board(order: FlightOrder, lead?: Lead): Promise<Boarding> {
     let known = this.#entries.get(order.digest);
@@ -122,6 +127,11 @@ export class Flights {
   /** Flights that this node fetches for others as their owner. */
   *led(): Iterable<Flight> {
     for (const { flight, feeder } of this.#entries.values()) if (feeder?.leading) yield flight;
+  }
+
+  /** Lets others fetch what this node is fetching as an owner. */
+  passOn(): void {
+    for (const { feeder } of this.#entries.values()) feeder?.passOn();
   }
 
   report(): FlightReport[] {

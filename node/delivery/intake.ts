@@ -5,8 +5,8 @@ import type { Digest } from '../content/digest.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import type { Fault, Fleet } from '../fleet/fleet.ts';
-import { MiB, PIECE_BYTES } from '../limits.ts';
-import type { Clock } from '../platform/clock.ts';
+import { MiB, PIECE_BYTES, pieceCount } from '../limits.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
@@ -14,6 +14,7 @@ import type { PeerAddress, Peers, PieceStream } from '../transfer/peers.ts';
 import type { Upstream, UpstreamResponse } from '../transfer/upstream.ts';
 import { PieceAssembler } from './assembler.ts';
 import type { Flight } from './flight.ts';
+import type { LinkRates } from './link-rates.ts';
 import type { Swarms } from './swarm.ts';
 
 export interface IntakeDeps {
@@ -24,6 +25,7 @@ export interface IntakeDeps {
   readonly peers: Peers | undefined;
   readonly upstream: Upstream;
   readonly swarms: Swarms;
+  readonly links: LinkRates;
   readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
@@ -32,9 +34,16 @@ export interface IntakeDeps {
 /** Objects above this size report their progress to the owner. */
 const REPORT_BYTES = 4 * MiB;
 const REPORT_EVERY_MS = 1_000;
+/** Others do so when they take longer than this, and the own link has room ... */
+const PATIENT_TICKS = 3;
+/** ... and when no piece came for so long the owner may know a better source. */
+const IDLE_TICKS = 3;
 
-/** How a peer's stream ended. 'told': the peer is well, but says that upstream is out of reach. */
-type Outcome = 'ended' | 'broken' | 'told';
+/**
+ * How a peer's stream ended. 'told': the peer is well, but says that upstream is out of reach;
+ * 'passed': it lets the next in rank fetch the object.
+ */
+type Outcome = 'ended' | 'broken' | 'told' | 'passed';
 
 interface IntakeOptions {
   readonly digest: Digest;
@@ -51,6 +60,10 @@ export class Intake {
   readonly #sourced = Promise.withResolvers<void>();
   #source = 'none';
   #pieceAtMs = 0;
+  /** Since the last piece. */
+  #idleTicks = 0;
+  /** When the present fetch from upstream began, and with how many pieces. */
+  #fetch: { readonly atMs: number; readonly pieces: number } | undefined;
   /** Sources that failed this flight, or gave all they had. */
   readonly exclude = new Set<string>();
   /** Those of them that were silent. */
@@ -87,6 +100,16 @@ export class Intake {
     return this.#flight.state === 'running' && !this.#options.stop.aborted;
   }
 
+  /** How long the fetch from upstream will take yet, by what it did so far, ms. */
+  get fetchLeftMs(): number {
+    const { size } = this.#flight.meta;
+    if (size === undefined || this.#fetch === undefined) return Infinity;
+    const { pieces } = this.#flight;
+    const perPiece =
+      (this.#deps.clock.monotonicMs() - this.#fetch.atMs) / (pieces - this.#fetch.pieces);
+    return (pieceCount(size) - pieces) * perPiece;
+  }
+
   /** There will be no other source. */
   end(): void {
     this.#source = 'none';
@@ -101,6 +124,7 @@ export class Intake {
     const signal = this.begin();
     let body: UpstreamResponse['body'] | undefined;
     this.#takeFrom('upstream', 'upstream');
+    this.#fetch = { atMs: this.#deps.clock.monotonicMs(), pieces: this.#flight.pieces };
     counters.add(`upstream.requests.${role}`);
     try {
       const response = await upstream.fetch({
@@ -132,6 +156,7 @@ export class Intake {
     const assembler = new PieceAssembler(this.#deps.pool, skip);
     for await (const chunk of body) {
       counters.add(`received.bytes.upstream.${role}`, chunk.length);
+      this.#deps.links.note(chunk.length);
       this.#deps.garbage.note(chunk.length);
       for (const piece of assembler.push(chunk)) await this.#appendOwn(piece, role);
       if (this.#flight.state !== 'running') return;
@@ -172,13 +197,17 @@ export class Intake {
       from: this.#flight.pieces,
       ...(options.to === undefined ? {} : { to: options.to }),
     };
+    const signal = this.begin();
+    const watch = this.#watch(peer, options.owner);
     try {
-      const stream = await peers.object(peer, this.#flight.key, range, this.begin());
-      if (stream) return void (await this.consume(peer, stream, options.owner));
+      const stream = await peers.object(peer, this.#flight.key, range, signal);
+      if (stream) return void (await this.#take(peer, stream, options.owner));
       this.tried.push(`${labelOf(peer)}: does not have it`);
     } catch (error) {
       if (this.pull?.signal.aborted) return;
       this.note(peer, 'unreachable', error);
+    } finally {
+      watch?.cancel();
     }
     this.exclude.add(idOf(peer));
   }
@@ -189,15 +218,19 @@ export class Intake {
     stream: PieceStream,
     owner: Member | undefined,
   ): Promise<Outcome> {
-    const { clock } = this.#deps;
+    const watch = this.#watch(peer, owner);
+    try {
+      return await this.#take(peer, stream, owner);
+    } finally {
+      watch?.cancel();
+    }
+  }
+
+  async #take(peer: PeerAddress, stream: PieceStream, owner: Member | undefined): Promise<Outcome> {
     this.#takeFrom('peer', labelOf(peer));
-    this.rootHeardMs = clock.monotonicMs();
+    this.rootHeardMs = this.#deps.clock.monotonicMs();
     this.#pieceAtMs = this.rootHeardMs;
     const pull = this.pull;
-    const report =
-      owner && (this.#flight.meta.size ?? 0) > REPORT_BYTES
-        ? clock.every(REPORT_EVERY_MS, () => void this.#report(owner, peer, pull))
-        : undefined;
     try {
       while (this.open && (await this.#takeFrame(peer, stream)));
       // It gave what it was asked for, or all it had: nothing more is to be had from it.
@@ -206,7 +239,6 @@ export class Intake {
       return pull?.signal.aborted ? 'ended' : this.#sourceFailed(peer, error);
     } finally {
       this.#source = 'none';
-      report?.cancel();
       if (this.#flight.state === 'whole') stream.done();
       else stream.cancel();
     }
@@ -224,6 +256,8 @@ export class Intake {
       case 'piece':
         this.rootHeardMs = this.#deps.clock.monotonicMs();
         this.#pieceAtMs = this.rootHeardMs;
+        this.#idleTicks = 0;
+        this.#deps.links.note(frame.bytes.length);
         this.#deps.counters.add('received.bytes.peer', frame.bytes.length);
         await this.#flight.append(frame.index, frame.bytes, frame.hash);
         return true;
@@ -246,6 +280,7 @@ export class Intake {
     if (error.code === 'NOT_FOUND') this.definitive = error;
     else if (error.code === 'CONTENT_MISMATCH') await this.#flight.fail(error);
     else if (error.code === 'SHUTTING_DOWN') throw new HerdError('SOURCE_FAILED', error.message);
+    else if (error.code === 'PASSED_ON') throw error;
     else throw new HerdError('NO_SOURCE', error.message);
   }
 
@@ -258,19 +293,43 @@ export class Intake {
       this.note(peer, 'corrupt', error);
     } else if (code === 'SOURCE_STALLED') {
       this.silent.add(idOf(peer));
-      this.note(peer, 'stalled', error);
-    } else if (code === 'SOURCE_FAILED') this.note(peer, 'unreachable', error);
+      // Through a narrow link that is full anybody seems silent.
+      if (!this.#deps.links.narrow) this.note(peer, 'stalled', error);
+    } else if (code === 'PASSED_ON') return 'passed';
+    else if (code === 'SOURCE_FAILED') this.note(peer, 'unreachable', error);
     else return 'told';
     return 'broken';
   }
 
-  async #report(owner: Member, source: PeerAddress, pull: AbortController | undefined) {
-    const { peers, fleet } = this.#deps;
+  /** Tells the owner how it goes: always of large objects, of others when they take long. */
+  #watch(source: PeerAddress, owner: Member | undefined): Timer | undefined {
+    if (!owner) return undefined;
+    const { clock, links } = this.#deps;
+    const large = (this.#flight.meta.size ?? 0) > REPORT_BYTES;
+    const pull = this.pull;
+    let ticks = 0;
+    this.#idleTicks = 0;
+    return clock.every(REPORT_EVERY_MS, () => {
+      const idle = ++this.#idleTicks >= IDLE_TICKS;
+      const late = ++ticks >= PATIENT_TICKS && links.hasRoom;
+      if (large || late) void this.#report(owner, source, pull, idle && late);
+    });
+  }
+
+  async #report(
+    owner: Member,
+    source: PeerAddress,
+    pull: AbortController | undefined,
+    idle = false,
+  ): Promise<void> {
+    const { peers, fleet, links } = this.#deps;
     const progress = {
       digest: this.#options.digest,
       member: fleet.self.id,
       have: this.#flight.pieces,
       source: source.id ?? '',
+      link: links.best,
+      ...(idle ? { idle } : {}),
     };
     const answer = await peers
       ?.progress(owner, progress, this.#options.stop)

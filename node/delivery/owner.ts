@@ -16,6 +16,7 @@ import type {
 } from '../transfer/peers.ts';
 import { checkedObject } from './checked-object.ts';
 import type { Boarding, Flights } from './flights.ts';
+import type { LinkRates } from './link-rates.ts';
 import type { Names } from './names.ts';
 import type { Swarm, Swarms } from './swarm.ts';
 
@@ -30,6 +31,7 @@ interface OwnerDeps {
   readonly flights: Flights;
   readonly names: Names;
   readonly swarms: Swarms;
+  readonly links: LinkRates;
   readonly counters: Counters;
 }
 
@@ -41,7 +43,8 @@ export type Supply =
 export type WantVerdict =
   | { readonly kind: 'supply'; readonly supply: Supply; served(complete: boolean): void }
   | { readonly kind: 'elsewhere'; readonly source: Member }
-  | { readonly kind: 'redirect'; readonly owner: Member };
+  | { readonly kind: 'redirect'; readonly owner: Member }
+  | { readonly kind: 'passed' };
 
 export class Owner {
   readonly #deps: OwnerDeps;
@@ -57,6 +60,7 @@ export class Owner {
   async want(want: Want): Promise<WantVerdict> {
     const { fleet, swarms, counters } = this.#deps;
     fleet.learn(want.member);
+    if (this.#passesOn(want)) return { kind: 'passed' };
     const redirect = this.#redirect(want);
     if (redirect) return { kind: 'redirect', owner: redirect };
     const swarm = swarms.of(want.digest, want.size);
@@ -85,10 +89,13 @@ export class Owner {
     return object && { kind: 'stored', object: checkedObject(this.#deps.store, object) };
   }
 
-  progress({ digest, member, have }: Progress): ProgressAnswer {
-    const { swarms, flights } = this.#deps;
+  progress({ digest, member, have, idle, link }: Progress): ProgressAnswer {
+    const { swarms, flights, store } = this.#deps;
+    this.#heard(member, link);
+    const starved =
+      idle === true && (store.stat(digest) !== undefined || flights.pieces(digest) > have);
     const swarm = swarms.get(digest);
-    const move = swarm?.progress(member, have, flights.front(digest));
+    const move = swarm?.progress(member, have, flights.front(digest), starved);
     return move === undefined ? {} : { move };
   }
 
@@ -98,6 +105,23 @@ export class Owner {
       this.#deps.swarms.of(digest, size).noteLeader(member, have);
     }
     for (const name of names) this.#deps.names.claim(member, name);
+  }
+
+  /**
+   * An owner with a narrow link lets the next in rank fetch, also what it is fetching by now: all
+   * others would wait for it. Whoever stands in for somebody goes on.
+   */
+  #passesOn({ digest, member, link, failed }: Want): boolean {
+    this.#heard(member.id, link);
+    const { links, store } = this.#deps;
+    return links.narrow && failed.length === 0 && store.stat(digest) === undefined;
+  }
+
+  #heard(member: string, link: number | undefined): void {
+    const { links, flights } = this.#deps;
+    if (link === undefined) return;
+    links.heard(member, link);
+    if (links.narrow) flights.passOn();
   }
 
   /** Who asks the wrong one, and has not found the owner gone, is told who the owner is. */

@@ -128,9 +128,15 @@ export class Swarm {
 
   /**
    * What `id` has now; `front`: what this node has, when upstream gives it the pace. Answers why
-   * it should ask for another source, if it should.
+   * it should ask for another source, if it should. `starved`: it gets nothing, there is more, and
+   * its own link has room.
    */
-  progress(id: string, have: number, front: number | undefined): 'slow' | 'behind' | undefined {
+  progress(
+    id: string,
+    have: number,
+    front: number | undefined,
+    starved = false,
+  ): 'slow' | 'behind' | undefined {
     const place = this.#places.get(id);
     if (!place) return undefined;
     const now = this.#clock.monotonicMs();
@@ -143,7 +149,7 @@ export class Swarm {
     const behind = this.#pace(place, parent, front) - have > LAG_PIECES;
     place.lags = behind ? place.lags + 1 : 0;
     place.lagging = behind || place.slow;
-    if (!parent || !(place.lags >= patience || parent.lagging)) return undefined;
+    if (!parent || !(starved || place.lags >= patience || parent.lagging)) return undefined;
     if (now - place.movedAtMs < MOVE_EVERY_MS) return undefined;
     place.movedAtMs = now;
     return !parent.lagging && this.#isSlow(parent, place) ? 'slow' : 'behind';

@@ -57,6 +57,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     const want = wantOf(request.body);
     const verdict = await owner.want(want);
     if (verdict.kind === 'elsewhere') return { elsewhere: verdict.source };
+    if (verdict.kind === 'passed') return { passed: true };
     if (verdict.kind === 'redirect') return { redirect: verdict.owner };
     let complete = false;
     try {

@@ -26,6 +26,7 @@ export const counterNames = [
   'named.by.cache',
   'flights.started',
   'flights.takeovers',
+  'flights.passed',
   'pieces.bad',
   'objects.bad',
   'swarm.handovers',

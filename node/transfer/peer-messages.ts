@@ -36,7 +36,12 @@ export function wantOf(body: unknown): Want {
     failed: idsOf(fields.failed, 'failed'),
     unable: idsOf(fields.unable, 'unable'),
     ...(direct === true ? { direct } : {}),
+    ...linkOf(fields),
   };
+}
+
+function linkOf({ link }: Fields): { link?: number } {
+  return link === undefined ? {} : { link: countOf(link, 'link') };
 }
 
 export function progressOf(body: unknown): Progress {
@@ -46,6 +51,8 @@ export function progressOf(body: unknown): Progress {
     member: textOf(fields.member, 'member'),
     have: countOf(fields.have, 'have'),
     source: textOf(fields.source, 'source'),
+    ...linkOf(fields),
+    ...(fields.idle === true ? { idle: true } : {}),
   };
 }
 
@@ -70,7 +77,8 @@ export function nameQueryOf(body: unknown): NameQuery {
 
 /** The answer to a want that is no piece stream. */
 export function wantAnswerOf(body: unknown): Exclude<WantAnswer, { kind: 'stream' }> {
-  const { elsewhere, redirect } = fieldsOf(body, 'an answer to a want');
+  const { elsewhere, redirect, passed } = fieldsOf(body, 'an answer to a want');
+  if (passed === true) return { kind: 'passed' };
   if (elsewhere !== undefined) return { kind: 'elsewhere', source: memberOf(elsewhere) };
   if (redirect !== undefined) return { kind: 'redirect', owner: memberOf(redirect) };
   throw bad('an answer of no known kind');

@@ -32,6 +32,8 @@ export interface Want {
   readonly unable: readonly string[];
   /** Bytes from the owner itself, not the name of a relay. */
   readonly direct?: boolean;
+  /** The most that the member's link has carried of late, bytes per second. */
+  readonly link?: number;
 }
 
 export type WantAnswer =
@@ -40,14 +42,20 @@ export type WantAnswer =
   /** Ask this member for the bytes: it has them or is getting them. */
   | { readonly kind: 'elsewhere'; readonly source: Member }
   /** In a newer view somebody else is the owner. */
-  | { readonly kind: 'redirect'; readonly owner: Member };
+  | { readonly kind: 'redirect'; readonly owner: Member }
+  /** The owner's link is narrow: let the next in rank fetch it. */
+  | { readonly kind: 'passed' };
 
 /** `POST /v1/progress`: from a member that is getting an object, to its owner, once a second. */
 export interface Progress {
+  /** Nothing has come for seconds, and the member's own link has room. */
+  readonly idle?: boolean;
   readonly digest: Digest;
   readonly member: string;
   readonly have: number;
   readonly source: string;
+  /** As in a want. */
+  readonly link?: number;
 }
 
 export interface ProgressAnswer {

@@ -94,6 +94,8 @@ for (const [kind, fault] of kinds) {
     expect(bytes).toBeLessThanOrEqual(bigdata().size + rest);
   });
 
+  // Whoever gets nothing may be slow itself: that takes two, see below.
+  if (kind === 'stall') continue;
   test(`a relay does it (${kind}): apt is well, and the relay is named`, async () => {
     fleet = await fleetFixture({ nodes: NODES, packages });
     const [owner = 0, relay = 0, other = 0, child = 0] = await fleet.ranking(bigdata().sha256);
@@ -111,22 +113,28 @@ for (const [kind, fault] of kinds) {
   });
 }
 
-test('a relay gives a tenth of what it gets: both that it feeds leave, one names it', async () => {
-  fleet = await fleetFixture({ nodes: 6, packages });
-  const [owner = 0, relay = 0, other = 0, ...rest] = await fleet.ranking(bigdata().sha256);
-  const [first = 0, second = 0, third = 0] = rest;
-  await fleet.spoil(relay, { outgoing: { kind: 'slow', piece: 0 } });
-  await installInTurn(5 * MB, [
-    [relay, owner],
-    [other, owner],
-    [first, relay],
-    [second, other],
-    [third, relay],
-  ]);
-  expect(await blames()).toEqual([`node-${relay} slow`]);
-  expect(await fleet.host(relay).daemon.status()).toMatchObject({ blames: [] });
-  expect(fleet.upstream.count(`/${bigdata().path}`).bytes).toBe(bigdata().size);
-});
+test.each([
+  ['a tenth of what it gets', 'slow', { kind: 'slow', piece: 0 }],
+  ['no more than the beginning', 'stalled', { kind: 'stall', piece: 100, times: 2 }],
+] as const)(
+  'a relay gives %s: both that it feeds leave, one names it',
+  async (_what, fault, outgoing) => {
+    fleet = await fleetFixture({ nodes: 6, packages });
+    const [owner = 0, relay = 0, other = 0, ...rest] = await fleet.ranking(bigdata().sha256);
+    const [first = 0, second = 0, third = 0] = rest;
+    await fleet.spoil(relay, { outgoing });
+    await installInTurn(5 * MB, [
+      [relay, owner],
+      [other, owner],
+      [first, relay],
+      [second, other],
+      [third, relay],
+    ]);
+    expect(await blames()).toEqual([`node-${relay} ${fault}`]);
+    expect(await fleet.host(relay).daemon.status()).toMatchObject({ blames: [] });
+    expect(fleet.upstream.count(`/${bigdata().path}`).bytes).toBe(bigdata().size);
+  },
+);
 
 test('upstream does it: apt is well after a second fetch, and upstream is named', async () => {
   fleet = await fleetFixture({ nodes: NODES, packages });

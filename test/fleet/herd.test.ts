@@ -132,6 +132,73 @@ describe('a herd without faults', () => {
   });
 });
 
+describe('an owner with a narrow link', () => {
+  /** As if the links had carried so much of late. */
+  function herdWithLinks(object: HerdObject, upstream: FakeUpstream, ownersMib: number) {
+    const herd = herdFixture({ nodes: 8, objects: [object], upstream });
+    const [owner = 0, successor = 0, ...others] = herd.ranking(object);
+    for (const { n, links } of herd.nodes) links.note((n === owner ? ownersMib : 60) * MiB);
+    return { herd, owner: herd.nodes[owner]!, successor: herd.nodes[successor]!, others };
+  }
+  const fetches = (node: Herd['nodes'][number]) => node.counters.get('upstream.requests.elected');
+
+  const hears = (node: Herd['nodes'][number]) => {
+    for (let n = 0; n < 3; n++) node.links.heard(`${n}`, 20 * MiB);
+  };
+
+  test('lets the next in rank fetch, for others and for itself', async () => {
+    const upstream = upstreamOf([middle], () => sleep(1));
+    const { herd, owner, successor, others } = herdWithLinks(middle, upstream, 2);
+    hears(owner);
+    const early = others.slice(0, 4);
+    await Promise.all(early.map((n) => herd.get(n, middle.url)));
+    await Promise.all([owner, successor].map(({ n }) => herd.get(n, middle.url)));
+    expect([fetches(owner), fetches(successor), upstream.requests.length]).toEqual([0, 1, 1]);
+    expect(upstream.bytes).toBe(middle.body.length);
+    expect(owner.counters.get('flights.passed')).toBe(1);
+    expect(blames(herd)).toEqual([]);
+    await expectTidy(herd);
+  });
+
+  test('that shows in the middle of a fetch: the next in rank goes on from there', async () => {
+    const shown = Promise.withResolvers<void>();
+    const upstream = upstreamOf([large], (at) => (at < 2 * MiB ? sleep(1) : shown.promise));
+    const { herd, owner, successor, others } = herdWithLinks(large, upstream, 2);
+    const [late = 0, ...early] = others.slice(0, 3);
+    const got = [owner.n, ...early].map((n) => herd.get(n, large.url));
+    await vi.waitFor(() => expect(upstream.bytes).toBeGreaterThan(MiB));
+    hears(owner);
+    got.push(herd.get(late, large.url));
+    await vi.waitFor(() => expect(fetches(successor)).toBe(1));
+    shown.resolve();
+    for (const body of await Promise.all(got)) expect(body.equals(large.body)).toBe(true);
+    expect([fetches(owner), upstream.requests.length]).toEqual([1, 2]);
+    expect(upstream.bytes).toBeLessThan(large.body.length + MiB);
+    expect(blames(herd)).toEqual([]);
+    await expectTidy(herd);
+  });
+});
+
+test('a relay that gives nothing is left by the one it feeds, and not named', async () => {
+  const upstream = upstreamOf([middle], () => sleep(0));
+  const clock = fastClock(8);
+  const held = Promise.withResolvers<Buffer>();
+  const object = middle;
+  const order = herdFixture({ nodes: 8, objects: [object], upstream, clock }).ranking(object);
+  const [, relay = 0, ...others] = order;
+  const outgoing = (n: number) => (n === relay ? () => held.promise : undefined);
+  const options = { nodes: 8, objects: [object], upstream, clock, outgoing, silenceMs: 20_000 };
+  const herd = herdFixture(options);
+  for (const { links } of herd.nodes) links.note(MiB);
+  const first = herd.get(relay, object.url);
+  await sleep(10);
+  const bodies = await Promise.all([first, ...others.map((n) => herd.get(n, object.url))]);
+  for (const body of bodies) expect(body.equals(object.body)).toBe(true);
+  expect(herd.nodes[relay]!.door.pipes.size).toBe(0);
+  expect(blames(herd)).toEqual([]);
+  held.resolve(Buffer.alloc(0));
+});
+
 describe('the owner dies', () => {
   test.each([
     ['at the start', 0],

@@ -4,6 +4,7 @@ import { digestOf } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
 import { Feeder, type FeederDeps, feederDefaults } from '../../node/delivery/feeder.ts';
 import { Flight } from '../../node/delivery/flight.ts';
+import { LinkRates } from '../../node/delivery/link-rates.ts';
 import { Swarms } from '../../node/delivery/swarm.ts';
 import type { Discovery } from '../../node/discovery/discovery.ts';
 import { StaticFleet } from '../../node/fleet/static-fleet.ts';
@@ -31,7 +32,8 @@ async function feederOf(size: number, ways: Partial<FeederDeps>, options = feede
   const flight = new Flight(deps, { key: digest, digest, size, url });
   await flight.open();
   const upstream = new FakeUpstream(() => ({}));
-  const shared = { ...deps, garbage, upstream, swarms: new Swarms({ clock }) };
+  const links = new LinkRates({ clock });
+  const shared = { ...deps, garbage, upstream, links, swarms: new Swarms({ clock }) };
   const { fleet = new StaticFleet({ clock }, { self: memberFixture(0) }), ...others } = ways;
   const feeder = new Feeder(
     {

@@ -6,6 +6,7 @@ import { MemoryCatalog } from '../../node/catalog/memory-catalog.ts';
 import { digestOf } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
 import { Flights } from '../../node/delivery/flights.ts';
+import { LinkRates } from '../../node/delivery/link-rates.ts';
 import { Names } from '../../node/delivery/names.ts';
 import { Swarms } from '../../node/delivery/swarm.ts';
 import { HerdError } from '../../node/errors.ts';
@@ -65,6 +66,7 @@ function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), opt
     peers: undefined,
     discovery: undefined,
     swarms: new Swarms({ clock }),
+    links: new LinkRates({ clock }),
   });
   const names = new Names(
     { ...base, catalog, flights, peers: ask ? peers : undefined },

@@ -42,6 +42,7 @@ const cases = [
   ['a want', wantOf, want],
   ['a want for the bytes themselves', wantOf, { ...want, direct: true, exclude: ['10.0.0.1:1'] }],
   ['a progress', progressOf, progress],
+  ['a progress of one that waits', progressOf, { ...progress, link: 6e6, idle: true }],
   ['a claim', claimOf, claim],
   [
     'a claim of a name that is gone',
@@ -75,6 +76,7 @@ describe('what a peer says', () => {
     [wantOf, { ...want, member: { ...member, address: 'here' } }, 'not a member'],
     [wantOf, { ...want, failed: 'all' }, 'failed is not a list'],
     [wantOf, { ...want, unable: [{}] }, 'unable is not a text'],
+    [progressOf, { ...progress, link: -1 }, 'link is not a whole number'],
     [progressOf, { ...progress, member: 'x'.repeat(2000) }, 'member is not a text'],
     [claimOf, { ...claim, objects: [{ digest, have: null }] }, 'have is not a whole number'],
     [claimOf, { ...claim, names: [{ url, resolution, ageMs: -1 }] }, 'ageMs of -1'],
@@ -116,6 +118,7 @@ describe('what a peer says', () => {
 test('answers to a want: members', () => {
   expect(wantAnswerOf({ elsewhere: member })).toEqual({ kind: 'elsewhere', source: member });
   expect(wantAnswerOf({ redirect: member })).toEqual({ kind: 'redirect', owner: member });
+  expect(wantAnswerOf({ passed: true })).toEqual({ kind: 'passed' });
   expect(membersOf([member])).toEqual([member]);
 });
 

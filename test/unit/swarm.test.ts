@@ -129,6 +129,22 @@ describe('a swarm', () => {
     }
   });
 
+  test('who gets nothing of what there is is moved at once, seldom, and from relays alone', () => {
+    const { ask, swarm, members, clock } = setup(MiB);
+    for (const n of [0, 1, 2]) ask(n);
+    clock.advance(5000);
+    const report = (n: number, starved: boolean) =>
+      swarm.progress(members[n]!.id, 0, undefined, starved);
+    expect([ask(2), report(0, true)]).toEqual([0, undefined]);
+    expect([report(2, false), report(2, true), report(2, true)]).toEqual([
+      undefined,
+      'behind',
+      undefined,
+    ]);
+    clock.advance(4000);
+    expect(report(2, true)).toBe('behind');
+  });
+
   test('who gets nothing at all has time to find it out by itself', () => {
     const { ask, clock, swarm, members } = setup();
     for (const n of [0, 1, 2]) ask(n);

@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest';
+import { LinkRates } from '../../node/delivery/link-rates.ts';
+import { MiB } from '../../node/limits.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
+
+function fixture() {
+  const clock = new ManualClock();
+  const links = new LinkRates({ clock });
+  const carry = (seconds: number, bytesPerSecond: number) => {
+    for (let second = 0; second < seconds; second++) {
+      links.note(bytesPerSecond);
+      clock.advance(1000);
+    }
+  };
+  const others = (...rates: number[]) => {
+    rates.forEach((rate, n) => {
+      links.heard(`${n}`, rate);
+    });
+  };
+  return { clock, links, carry, others };
+}
+
+test('the best is that of three seconds, and is forgotten after a minute', () => {
+  const { clock, links, carry } = fixture();
+  carry(1, 9 * MiB);
+  expect(links.best).toBe(3 * MiB);
+  carry(5, 2 * MiB);
+  clock.advance(48_000);
+  expect(links.best).toBe(Math.round((13 / 3) * MiB));
+  clock.advance(60_000);
+  expect(links.best).toBe(0);
+});
+
+test('there is room when far less comes in than came before', () => {
+  const { links, carry } = fixture();
+  expect(links.hasRoom).toBe(false);
+  carry(5, 4 * MiB);
+  expect(links.hasRoom).toBe(false);
+  carry(4, 2 * MiB);
+  expect(links.hasRoom).toBe(false);
+  carry(4, MiB / 2);
+  expect(links.hasRoom).toBe(true);
+});
+
+test('a link is narrow beside those of most others', () => {
+  const { links, carry, others } = fixture();
+  carry(3, MiB);
+  others(6 * MiB, 6 * MiB);
+  expect(links.narrow, 'two say little').toBe(false);
+  others(6 * MiB, 6 * MiB, 5 * MiB);
+  expect(links.narrow).toBe(true);
+  others(6 * MiB, MiB, MiB);
+  expect(links.narrow, 'one is fast').toBe(false);
+});
+
+test('a link that had little to carry is not narrow', () => {
+  const { links, carry, others } = fixture();
+  others(6 * MiB, 6 * MiB, 6 * MiB);
+  expect(links.narrow).toBe(false);
+  carry(3, MiB / 4);
+  expect(links.narrow).toBe(false);
+  carry(2, MiB / 4);
+  expect(links.narrow).toBe(true);
+});
+
+test('of so many members no more than a thousand are remembered', () => {
+  const { links, carry } = fixture();
+  carry(3, MiB);
+  for (let n = 0; n < 1001; n++) links.heard(`slow ${n}`, 1);
+  for (let n = 0; n < 500; n++) links.heard(`fast ${n}`, 9 * MiB);
+  expect(links.narrow).toBe(true);
+});
