@@ -5,7 +5,7 @@ import type { Digest } from '../content/digest.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import type { Fault, Fleet } from '../fleet/fleet.ts';
-import { MiB, PIECE_BYTES, pieceCount } from '../limits.ts';
+import { PIECE_BYTES, pieceCount } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
@@ -15,6 +15,7 @@ import type { Upstream, UpstreamResponse } from '../transfer/upstream.ts';
 import { PieceAssembler } from './assembler.ts';
 import type { Flight } from './flight.ts';
 import type { LinkRates } from './link-rates.ts';
+import { ProgressReports, REPORT_EVERY_MS } from './progress-reports.ts';
 import type { Swarms } from './swarm.ts';
 
 export interface IntakeDeps {
@@ -30,14 +31,6 @@ export interface IntakeDeps {
   readonly clock: Clock;
   readonly log: Log;
 }
-
-/** Objects above this size report their progress to the owner. */
-const REPORT_BYTES = 4 * MiB;
-const REPORT_EVERY_MS = 1_000;
-/** Others do so when they take longer than this, and the own link has room ... */
-const PATIENT_TICKS = 3;
-/** ... and when no piece came for so long the owner may know a better source. */
-const IDLE_TICKS = 3;
 
 /**
  * How a peer's stream ended. 'told': the peer is well, but says that upstream is out of reach;
@@ -59,9 +52,7 @@ export class Intake {
   readonly #options: IntakeOptions;
   readonly #sourced = Promise.withResolvers<void>();
   #source = 'none';
-  #pieceAtMs = 0;
-  /** Since the last piece. */
-  #idleTicks = 0;
+  readonly #reports: ProgressReports;
   /** When the present fetch from upstream began, and with how many pieces. */
   #fetch: { readonly atMs: number; readonly pieces: number } | undefined;
   /** Sources that failed this flight, or gave all they had. */
@@ -83,6 +74,7 @@ export class Intake {
     this.#deps = deps;
     this.#flight = flight;
     this.#options = options;
+    this.#reports = new ProgressReports(deps, flight, options);
     this.rootHeardMs = deps.clock.monotonicMs();
   }
 
@@ -229,7 +221,6 @@ export class Intake {
   async #take(peer: PeerAddress, stream: PieceStream, owner: Member | undefined): Promise<Outcome> {
     this.#takeFrom('peer', labelOf(peer));
     this.rootHeardMs = this.#deps.clock.monotonicMs();
-    this.#pieceAtMs = this.rootHeardMs;
     const pull = this.pull;
     try {
       while (this.open && (await this.#takeFrame(peer, stream)));
@@ -242,7 +233,7 @@ export class Intake {
       if (this.#flight.state === 'whole') stream.done();
       else stream.cancel();
     }
-    if (owner && this.#flight.state === 'whole') this.#reportWhole(owner, peer);
+    if (owner && this.#flight.state === 'whole') this.#reports.whole(owner, peer);
     return 'ended';
   }
 
@@ -255,8 +246,7 @@ export class Intake {
         return true;
       case 'piece':
         this.rootHeardMs = this.#deps.clock.monotonicMs();
-        this.#pieceAtMs = this.rootHeardMs;
-        this.#idleTicks = 0;
+        this.#reports.piece();
         this.#deps.links.note(frame.bytes.length);
         this.#deps.counters.add('received.bytes.peer', frame.bytes.length);
         await this.#flight.append(frame.index, frame.bytes, frame.hash);
@@ -301,54 +291,25 @@ export class Intake {
     return 'broken';
   }
 
-  /** Tells the owner how it goes: always of large objects, of others when they take long. */
+  /** The owner knows when a source is not what it should be. */
   #watch(source: PeerAddress, owner: Member | undefined): Timer | undefined {
-    if (!owner) return undefined;
-    const { clock, links } = this.#deps;
-    const large = (this.#flight.meta.size ?? 0) > REPORT_BYTES;
-    const pull = this.pull;
-    let ticks = 0;
-    this.#idleTicks = 0;
-    return clock.every(REPORT_EVERY_MS, () => {
-      const idle = ++this.#idleTicks >= IDLE_TICKS;
-      const late = ++ticks >= PATIENT_TICKS && links.hasRoom;
-      if (large || late) void this.#report(owner, source, pull, idle && late);
-    });
-  }
-
-  async #report(
-    owner: Member,
-    source: PeerAddress,
-    pull: AbortController | undefined,
-    idle = false,
-  ): Promise<void> {
-    const { peers, fleet, links } = this.#deps;
-    const progress = {
-      digest: this.#options.digest,
-      member: fleet.self.id,
-      have: this.#flight.pieces,
-      source: source.id ?? '',
-      link: links.best,
-      ...(idle ? { idle } : {}),
-    };
-    const answer = await peers
-      ?.progress(owner, progress, this.#options.stop)
-      .catch(() => undefined);
-    if (!answer?.move || !this.open || this.pull !== pull) return;
-    if (answer.move === 'slow') this.#noteSlow(source);
-    this.exclude.add(idOf(source));
-    pull?.abort();
+    const { pull } = this;
+    return (
+      owner &&
+      this.#reports.watch(source, owner, (move) => {
+        if (!this.open || this.pull !== pull) return;
+        if (move === 'slow') this.#noteSlow(source);
+        this.exclude.add(idOf(source));
+        pull?.abort();
+      })
+    );
   }
 
   #noteSlow(source: PeerAddress): void {
-    const quietMs = Math.round(this.#deps.clock.monotonicMs() - this.#pieceAtMs);
+    const { quietMs } = this.#reports;
     if (quietMs > REPORT_EVERY_MS) {
       this.note(source, 'stalled', `${labelOf(source)} gave nothing for ${quietMs} ms`);
     } else this.note(source, 'slow', `${labelOf(source)} gives less than it has`);
-  }
-
-  #reportWhole(owner: Member, source: PeerAddress): void {
-    if ((this.#flight.meta.size ?? 0) > REPORT_BYTES) void this.#report(owner, source, undefined);
   }
 
   note(peer: PeerAddress, fault: Fault, error: unknown): undefined {
