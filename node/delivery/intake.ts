@@ -148,7 +148,6 @@ export class Intake {
     const assembler = new PieceAssembler(this.#deps.pool, skip);
     for await (const chunk of body) {
       counters.add(`received.bytes.upstream.${role}`, chunk.length);
-      this.#deps.links.note(chunk.length);
       this.#deps.garbage.note(chunk.length);
       for (const piece of assembler.push(chunk)) await this.#appendOwn(piece, role);
       if (this.#flight.state !== 'running') return;

@@ -8,7 +8,7 @@ const BUCKETS = 60;
 /** Below this part of the best, there is room. */
 const ROOM = 1 / 4;
 /** Below this part of what most others' links have carried, this one is narrow ... */
-const NARROW = 1 / 2;
+const NARROW = 1 / 3;
 /** ... if so much came through it that it had to show what it can do, ... */
 const EVIDENCE_BYTES = 1024 * 1024;
 /** ... and so many others are known. */
@@ -27,7 +27,7 @@ export class LinkRates {
     this.#clock = deps.clock;
   }
 
-  /** So many bytes came in. */
+  /** So many bytes came in from a member: what upstream gives says little of the link. */
   note(bytes: number): void {
     this.#goOn();
     this.#bytes[this.#second % BUCKETS]! += bytes;
