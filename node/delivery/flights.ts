@@ -124,6 +124,11 @@ export class Flights {
     this.#tainted.delete(digest);
   }
 
+  /** Whether this node fetches an object for others as its owner. */
+  leads(key: string): boolean {
+    return this.#entries.get(key)?.feeder?.leading ?? false;
+  }
+
   /** Flights that this node fetches for others as their owner. */
   *led(): Iterable<Flight> {
     for (const { flight, feeder } of this.#entries.values()) if (feeder?.leading) yield flight;

@@ -113,8 +113,10 @@ export class Owner {
    */
   #passesOn({ digest, member, link, failed }: Want): boolean {
     this.#heard(member.id, link);
-    const { links, store } = this.#deps;
-    return links.narrow && failed.length === 0 && store.stat(digest) === undefined;
+    const { links, store, flights } = this.#deps;
+    if (!links.narrow || failed.length > 0) return false;
+    // What it has, or will have in a moment, it gives.
+    return store.stat(digest) === undefined && !flights.leads(digest);
   }
 
   #heard(member: string, link: number | undefined): void {

@@ -101,10 +101,10 @@ async function writeFlight(
       if (reader.status === 'piece') {
         silent = false;
         await writePiece(deps, out, await reader.next());
-      } else if (feeder?.passedOn) {
-        throw new HerdError('PASSED_ON', 'others have wider links');
       } else if (reader.status === 'end') {
         return encode.end(flight.pieces);
+      } else if (feeder?.passedOn) {
+        throw new HerdError('PASSED_ON', 'others have wider links');
       } else if (reader.status === 'failed') {
         throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');
       } else if (range.to !== undefined) {

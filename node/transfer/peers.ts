@@ -48,14 +48,14 @@ export type WantAnswer =
 
 /** `POST /v1/progress`: from a member that is getting an object, to its owner, once a second. */
 export interface Progress {
-  /** Nothing has come for seconds, and the member's own link has room. */
-  readonly idle?: boolean;
   readonly digest: Digest;
   readonly member: string;
   readonly have: number;
   readonly source: string;
   /** As in a want. */
   readonly link?: number;
+  /** Nothing has come for seconds, and the member's own link has room. */
+  readonly idle?: boolean;
 }
 
 export interface ProgressAnswer {
