@@ -1,7 +1,7 @@
-// Asking the owner before this node what a volatile name stands for: it may not have heard yet
+// Asking the owners before this node what a volatile name stands for: they may not have heard yet
 // that this node has joined. Only after a start: later on a change of view brings a claim.
 import { reasonOf } from '../errors.ts';
-import type { Fleet } from '../fleet/fleet.ts';
+import type { Fleet, Member } from '../fleet/fleet.ts';
 import { type Clock, deadlineSignal, sleep } from '../platform/clock.ts';
 import type { Peers } from '../transfer/peers.ts';
 import type { KnownNames, Named } from './known-names.ts';
@@ -18,9 +18,11 @@ interface FormerOwnerOptions {
   readonly freshnessMs: number;
 }
 
-/** A node that has just started waits so long for what the owner before it knows. */
+/** A node that has just started waits so long for what an owner before it knows. */
 const FORMER_OWNER_MS = 3_000;
 const ASK_AGAIN_MS = 100;
+/** Where several started at one moment, the next in rank may know as little as this node. */
+const RANKS_ASKED = 3;
 
 export class FormerOwner {
   readonly #deps: FormerOwnerDeps;
@@ -33,20 +35,28 @@ export class FormerOwner {
     this.#options = options;
   }
 
-  /** `undefined`: it knows nothing, or there is no such member. */
+  /** `undefined`: nobody knows anything, or there is no such member. */
   async ask(url: string): Promise<Named | undefined> {
-    const { fleet, peers, known, clock } = this.#deps;
+    const { fleet, peers, clock } = this.#deps;
     await fleet.ready();
     this.#electsSinceMs ??= clock.monotonicMs();
-    const until = clock.monotonicMs() + FORMER_OWNER_MS;
     if (!peers || clock.monotonicMs() - this.#electsSinceMs >= this.#options.freshnessMs) return;
     const { host } = new URL(url);
-    const [owner, former] = fleet.rank(url, { host, unbiased: true, limit: 2 });
-    if (owner?.id !== fleet.self.id || !former || fleet.blamed(former.id)) return undefined;
+    const [owner, ...formers] = fleet.rank(url, { host, unbiased: true, limit: RANKS_ASKED });
+    if (owner?.id !== fleet.self.id) return undefined;
+    for (const former of formers) {
+      const told = fleet.blamed(former.id) ? undefined : await this.#askMember(url, former, peers);
+      if (told) return told;
+    }
+    return undefined;
+  }
+
+  async #askMember(url: string, former: Member, peers: Peers): Promise<Named | undefined> {
+    const { fleet, known, clock } = this.#deps;
     const query = { url, noCache: false, view: fleet.view, onlyKnown: true };
     const signal = deadlineSignal(clock, FORMER_OWNER_MS);
     try {
-      while (clock.monotonicMs() < until) {
+      while (!signal.aborted) {
         const answer = await peers.name(former, query, signal);
         if (answer.kind === 'resolved') return await known.adopt(url, former, answer);
         if (answer.kind === 'failed' || answer.kind === 'unknown') return undefined;

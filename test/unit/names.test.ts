@@ -339,24 +339,37 @@ describe('another member', () => {
       expect(upstream.requests).toEqual([]);
     });
 
-    test('goes upstream when that one knows nothing, and asks it no more later on', async () => {
+    test('asks the next one too, where several have started at one moment', async () => {
+      const { names, fleet, upstream, asked } = setup(good, {
+        others: 2,
+        ask: async (n) =>
+          n === 1 ? { kind: 'unknown' } : { kind: 'resolved', resolution, ageMs: 5, stale: false },
+      });
+      const name = own(fleet);
+      expect(await names.answer(name, false)).toMatchObject({ kind: 'resolved', resolution });
+      const ranked = fleet.rank(name).map((member) => member.name);
+      expect(asked).toEqual(ranked.slice(1));
+      expect(upstream.requests).toEqual([]);
+    });
+
+    test('goes upstream when they know nothing, and asks them no more later on', async () => {
       const { names, fleet, upstream, asked, clock } = setup(good, {
         others: 2,
         ask: async () => ({ kind: 'unknown' }),
       });
       const name = own(fleet);
       expect(await names.answer(name, false)).toMatchObject({ kind: 'resolved' });
-      expect([asked.length, upstream.requests.length]).toEqual([1, 1]);
+      expect([asked.length, upstream.requests.length]).toEqual([2, 1]);
       clock.advance(30_000);
       expect(await names.answer(name, false)).toMatchObject({ kind: 'resolved' });
-      expect([asked.length, upstream.requests.length]).toEqual([1, 2]);
+      expect([asked.length, upstream.requests.length]).toEqual([2, 2]);
     });
 
     test('what upstream still owes is not asked for again when it comes meanwhile', async () => {
       const { promise: heard, resolve: tell } = Promise.withResolvers<NameAnswer>();
       const { promise: owed, resolve: come } = Promise.withResolvers<FakeAnswer>();
       const { names, fleet, upstream, catalog, later } = setup(() => owed, {
-        others: 2,
+        others: 1,
         ask: async (n) => (n === 1 ? { kind: 'unknown' } : await heard),
       });
       const name = own(fleet);
