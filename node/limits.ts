@@ -6,6 +6,9 @@ export const MiB = 1024 * KiB;
 /** Objects travel and are checked in pieces of this many bytes; the last one may be shorter. */
 export const PIECE_BYTES = 128 * KiB;
 
+/** Up to this size an object is small: round trips and changes of thread count, not rates. */
+export const SMALL_BYTES = 512 * KiB;
+
 /** Version of the peer and tracker protocols; sent with every message. */
 export const PROTOCOL_VERSION = 1;
 

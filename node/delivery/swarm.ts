@@ -3,12 +3,10 @@
 
 import type { Member } from '../../tracker/protocol.ts';
 import type { Digest } from '../content/digest.ts';
-import { KiB, MiB, PIECE_BYTES, pieceCount } from '../limits.ts';
+import { MiB, PIECE_BYTES, pieceCount, SMALL_BYTES } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
 import { chooseSource, type FanOut, type Participant, ROOT } from './handout.ts';
 
-/** Up to this size an object is handed to a few at once: the round trip counts, not the uplink. */
-const SMALL_BYTES = 512 * KiB;
 /** The owner gives so much at once: to send a member elsewhere costs more than a small copy. */
 const SMALL_ROUND_BYTES = MiB;
 const fanOuts = {

@@ -15,6 +15,7 @@ import { type Digest, Hasher, isDigest } from '../content/digest.ts';
 import { HASH_BYTES, PieceHasher } from '../content/piece-hashes.ts';
 import { KiB, pieceCount } from '../limits.ts';
 import { Once } from '../platform/once.ts';
+import type { HotObject } from './hot-cache.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { PromptDisk } from './prompt-disk.ts';
 
@@ -101,11 +102,10 @@ export class ObjectFiles {
 
   /** The stored piece hashes; undefined when they are not there or too few. */
   async readHashes(digest: Digest, size: number): Promise<Buffer | undefined> {
-    const pieces = pieceCount(size);
-    if (pieces === 0) return Buffer.alloc(0);
-    if (pieces === 1) return Buffer.from(digest, 'hex');
+    const implied = impliedHashes(digest, size);
+    if (implied) return implied;
     const path = this.#piecesPath(digest);
-    const length = pieces * HASH_BYTES;
+    const length = pieceCount(size) * HASH_BYTES;
     return await readExactly(this.#files, { path, offset: 0, length }).catch(unreadable);
   }
 
@@ -114,12 +114,20 @@ export class ObjectFiles {
   }
 
   /**
-   * Reads the whole of a small object at once, not in another thread: for what was written or
-   * read a short while ago and is in the page cache. `undefined`: go the long way.
+   * Reads the whole of a small object and its piece hashes at once, not in another thread: for what
+   * was written or read a short while ago and is in the page cache. `undefined`: go the long way.
    */
-  readNow(digest: Digest, size: number): Buffer | undefined {
+  readNow(digest: Digest, size: number): HotObject | undefined {
     if (!this.#prompt.ready) return undefined;
-    return this.#prompt.run(() => readWhole(this.path(digest), size));
+    return this.#prompt.run(() => {
+      const body = readWhole(this.path(digest), size);
+      const hashes = impliedHashes(digest, size) ?? this.#hashesNow(digest, size);
+      return body && hashes && { body, pieceHashes: hashes };
+    });
+  }
+
+  #hashesNow(digest: Digest, size: number): Buffer | undefined {
+    return readWhole(this.#piecesPath(digest), pieceCount(size) * HASH_BYTES);
   }
 
   /** Whether the file opens and has `size` bytes. */
@@ -171,6 +179,13 @@ export class ObjectFiles {
     // An open file takes its room still.
     await Promise.all(closed);
   }
+}
+
+/** Of an object that needs no file for them. */
+function impliedHashes(digest: Digest, size: number): Buffer | undefined {
+  const pieces = pieceCount(size);
+  if (pieces > 1) return undefined;
+  return pieces === 0 ? Buffer.alloc(0) : Buffer.from(digest, 'hex');
 }
 
 function writeNew(path: string, bytes: readonly Buffer[]): void {

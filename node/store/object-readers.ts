@@ -3,7 +3,7 @@
 import type { Digest } from '../content/digest.ts';
 import { PieceHasher } from '../content/piece-hashes.ts';
 import { HerdError } from '../errors.ts';
-import { PIECE_BYTES } from '../limits.ts';
+import { SMALL_BYTES } from '../limits.ts';
 import { type Clock, nowSeconds } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { HotCache, HotObject } from './hot-cache.ts';
@@ -58,9 +58,9 @@ export class ObjectReaders {
   async #reader(entry: ObjectEntry): Promise<ObjectReader | undefined> {
     const { log, objects, files, trust } = this.#deps;
     const { digest, size } = entry;
-    const hot = this.#deps.hot.get(digest) ?? (await this.#heat(entry));
-    if (hot !== undefined) {
-      const { body, pieceHashes } = hot;
+    const whole = await this.#whole(entry);
+    if (whole !== undefined) {
+      const { body, pieceHashes } = whole;
       const read = async (from: number, length: number) => body.subarray(from, from + length);
       return { ...this.#readerOf(entry, pieceHashes, read), body };
     }
@@ -100,22 +100,36 @@ export class ObjectReaders {
     };
   }
 
-  /** Takes a small object into memory at its second use: a first one is often the only one. */
-  async #heat(entry: ObjectEntry): Promise<HotObject | undefined> {
-    const { clock, files, hot } = this.#deps;
+  /**
+   * The whole of a small object, from memory or to be kept there: not at its first use, which is
+   * often the only one.
+   */
+  async #whole(entry: ObjectEntry): Promise<HotObject | undefined> {
+    const { hot } = this.#deps;
     const { digest, size, used } = entry;
+    const known = hot.get(digest);
+    if (known) return known;
     entry.used = true;
-    if (!used || size > this.#hotLimit || !entry.seen) return undefined;
-    const pieceHashes = await files.readHashes(digest, size);
-    if (pieceHashes === undefined) return undefined;
-    const fresh = size <= PIECE_BYTES && nowSeconds(clock) - entry.lastUsed < cachedSeconds;
-    const now = fresh ? files.readNow(digest, size) : undefined;
-    const body = now ?? (await files.read(digest, 0, size));
+    if (size > this.#hotLimit || !entry.seen) return undefined;
+    const object = this.#readNow(entry) ?? (used ? await this.#read(entry) : undefined);
+    if (object === undefined) return undefined;
     // What lies in memory is given out without a further look.
     const hasher = new PieceHasher();
-    hasher.update(body);
-    if (!hasher.end().equals(pieceHashes)) return undefined;
-    if (!entry.gone) hot.add(digest, { body, pieceHashes });
-    return { body, pieceHashes };
+    hasher.update(object.body);
+    if (!hasher.end().equals(object.pieceHashes)) return undefined;
+    if (used && !entry.gone) hot.add(digest, object);
+    return object;
+  }
+
+  #readNow({ digest, size, lastUsed }: ObjectEntry): HotObject | undefined {
+    const { clock, files } = this.#deps;
+    const cached = size <= SMALL_BYTES && nowSeconds(clock) - lastUsed < cachedSeconds;
+    return cached ? files.readNow(digest, size) : undefined;
+  }
+
+  async #read({ digest, size }: ObjectEntry): Promise<HotObject | undefined> {
+    const { files } = this.#deps;
+    const pieceHashes = await files.readHashes(digest, size);
+    return pieceHashes && { body: await files.read(digest, 0, size), pieceHashes };
   }
 }

@@ -359,7 +359,8 @@ describe('a file store under pressure', () => {
 
   it('reads into the memory it is given, at once what was written a moment ago', async () => {
     let nowMs = 0;
-    const store = await place.open({}, { clock: { ...systemClock, monotonicMs: () => nowMs++ } });
+    const clock = { ...systemClock, monotonicMs: () => nowMs++ };
+    const store = await place.open({ hotBytes: 0 }, { clock });
     const bytes = body(3 * PIECE_BYTES);
     const partial = await store.partial('k');
     await partial.append(bytes);
@@ -383,6 +384,25 @@ describe('a file store under pressure', () => {
     expect(await reader.read(PIECE_BYTES, PIECE_BYTES, into)).toBe(into);
     expect(into.equals(bytes.subarray(PIECE_BYTES, 2 * PIECE_BYTES))).toBe(true);
     await reader.close();
+  });
+
+  it('reads what is small and was used a short while ago as a whole, and checks it', async () => {
+    let nowMs = Date.now();
+    const store = await place.open({}, { clock: { ...systemClock, nowMs: () => nowMs } });
+    const bodyOf = async (digest: Digest) => {
+      const reader = (await store.open(digest))!;
+      await reader.close();
+      return reader.body;
+    };
+    const digests: Digest[] = [];
+    for (const pieces of [2, 3, 4]) digests.push(await put(store, body(pieces * PIECE_BYTES)));
+    const [fresh, rotten, old] = digests as [Digest, Digest, Digest];
+    expect(await bodyOf(fresh)).toEqual(body(2 * PIECE_BYTES));
+    await flipByte(pathOf(rotten), 7);
+    expect(await bodyOf(rotten)).toBeUndefined();
+    nowMs += 700_000;
+    expect(await bodyOf(old)).toBeUndefined();
+    expect(await has(store, body(4 * PIECE_BYTES))).toBe(true);
   });
 
   it('loses nothing it said it had when it is killed', { timeout: 30_000 }, async () => {
