@@ -4,7 +4,7 @@ import type { Member } from '../../tracker/protocol.ts';
 import type { Digest } from '../content/digest.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { HerdError, reasonOf } from '../errors.ts';
-import { MiB, pieceCount } from '../limits.ts';
+import { MiB, pieceCount, SMALL_BYTES } from '../limits.ts';
 import { sleep, withDeadline } from '../platform/clock.ts';
 import type { PeerAddress, Want, WantAnswer } from '../transfer/peers.ts';
 import type { Flight } from './flight.ts';
@@ -202,7 +202,8 @@ export class Feeder {
       await this.#intake.fromPeer(hint, {});
     }
     const { digest, host } = this.#order;
-    for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
+    const small = (this.#flight.meta.size ?? 0) <= SMALL_BYTES;
+    for (const member of this.#deps.fleet.rank(digest, { host, small, limit: RANKS_ASKED })) {
       if (!this.#continues || this.#unable.size > 1) break;
       if (this.#failed.has(member.id)) continue;
       if (member.id === this.#deps.fleet.self.id) {

@@ -33,7 +33,7 @@ export class Blames {
     const untilMs = nowMs + lengthMs(fault, last, nowMs);
     const blame = { member: member.id, name: member.name, fault, detail, atMs: nowMs, untilMs };
     this.#latest = [blame, ...this.#latest.slice(0, LATEST_MAX - 1)];
-    if (last === undefined || untilMs >= last.untilMs) this.#current.set(member.id, blame);
+    if (last === undefined || outweighs(blame, last, nowMs)) this.#current.set(member.id, blame);
   }
 
   of(id: string): Blame | undefined {
@@ -46,14 +46,15 @@ export class Blames {
     if (this.#current.get(id)?.fault !== 'corrupt') this.#current.delete(id);
   }
 
-  /** Ids avoided now. */
-  active(): Set<string> {
+  /** Ids avoided now; where something small is asked for, not those that are only slow. */
+  active({ small = false } = {}): Set<string> {
     const ids = new Set<string>();
     if (this.#current.size === 0) return ids;
     const nowMs = this.#clock.nowMs();
-    for (const [id, { untilMs }] of this.#current) {
-      if (untilMs > nowMs) ids.add(id);
-      else if (untilMs + UNREACHABLE_MAX_MS < nowMs) this.#current.delete(id);
+    for (const [id, { fault, untilMs }] of this.#current) {
+      if (untilMs > nowMs) {
+        if (!small || fault !== 'slow') ids.add(id);
+      } else if (untilMs + UNREACHABLE_MAX_MS < nowMs) this.#current.delete(id);
     }
     return ids;
   }
@@ -62,6 +63,12 @@ export class Blames {
   latest(): readonly Blame[] {
     return this.#latest;
   }
+}
+
+/** The longer one counts, and one that is only slow least. */
+function outweighs(blame: Blame, last: Blame, nowMs: number): boolean {
+  if (last.untilMs <= nowMs || last.fault === 'slow') return true;
+  return blame.fault !== 'slow' && blame.untilMs >= last.untilMs;
 }
 
 function lengthMs(fault: Fault, last: Blame | undefined, nowMs: number): number {

@@ -17,6 +17,14 @@ export interface Blame {
   readonly untilMs: number;
 }
 
+export interface RankOptions {
+  readonly host?: string;
+  readonly unbiased?: boolean;
+  readonly small?: boolean;
+  /** So many at most. */
+  readonly limit?: number;
+}
+
 export interface Fleet {
   readonly self: Member;
   /**
@@ -35,8 +43,9 @@ export interface Fleet {
    * Members by rendezvous rank for `key`: the owner first, then its successors. Only members that
    * may go upstream; for `host` only those that have it in their apt sources, if any has. Members
    * blamed by this node come last, unless `unbiased` (who *is* the owner, whatever I think of it).
+   * For what is `small` a slow member is as good as any.
    */
-  rank(key: string, options?: { host?: string; unbiased?: boolean; limit?: number }): Member[];
+  rank(key: string, options?: RankOptions): Member[];
   /** Adds a member heard of otherwise (peer exchange, an incoming request). */
   learn(member: Member): void;
   blame(id: string, fault: Fault, detail: string): void;

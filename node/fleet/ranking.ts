@@ -1,13 +1,8 @@
 // Who comes first for a key among the members of one view, seen by this node.
 import type { Member } from '../../tracker/protocol.ts';
 import type { Blames } from './blames.ts';
+import type { RankOptions } from './fleet.ts';
 import { RankTable } from './rendezvous.ts';
-
-export interface RankOptions {
-  readonly host?: string;
-  readonly unbiased?: boolean;
-  readonly limit?: number;
-}
 
 const ANY_HOST = '';
 
@@ -26,7 +21,7 @@ export class Ranking {
   rank(key: string, options: RankOptions = {}): Member[] {
     const table = this.#tableFor(options.host ?? ANY_HOST);
     const limit = options.limit ?? table.members.length;
-    const avoided = options.unbiased ? undefined : this.#blames.active();
+    const avoided = options.unbiased ? undefined : this.#blames.active(options);
     if (avoided === undefined || avoided.size === 0) return table.rank(key, limit);
     const ranked = table.rank(key, limit + avoided.size);
     const isAvoided = ({ id }: Member) => avoided.has(id);

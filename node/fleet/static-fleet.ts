@@ -2,8 +2,8 @@
 import type { Member } from '../../tracker/protocol.ts';
 import type { Clock } from '../platform/clock.ts';
 import { Blames } from './blames.ts';
-import type { Blame, Fault, Fleet } from './fleet.ts';
-import { Ranking, type RankOptions } from './ranking.ts';
+import type { Blame, Fault, Fleet, RankOptions } from './fleet.ts';
+import { Ranking } from './ranking.ts';
 
 export interface StaticFleetOptions {
   readonly self: Member;

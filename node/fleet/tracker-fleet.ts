@@ -6,10 +6,10 @@ import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Random } from '../platform/random.ts';
 import { Blames } from './blames.ts';
-import type { Blame, Fault, Fleet } from './fleet.ts';
+import type { Blame, Fault, Fleet, RankOptions } from './fleet.ts';
 import { LastList } from './last-list.ts';
 import { MemberList } from './member-list.ts';
-import { Ranking, type RankOptions } from './ranking.ts';
+import { Ranking } from './ranking.ts';
 import { Settling } from './settling.ts';
 
 export interface TrackerFleetDeps {

@@ -82,6 +82,21 @@ describe('Ranking', () => {
     expect(names(ranking.rank('k')).slice(-2)).toEqual([fair[0], fair[2]]);
     expect(names(ranking.rank('k', { unbiased: true, limit: 3 }))).toEqual(fair.slice(0, 3));
   });
+
+  it('minds a slow member only where the rate counts, and other faults more', () => {
+    const blames = new Blames(clock);
+    const ranking = new Ranking(members, blames);
+    const [owner, successor, third] = ranking.rank('k');
+    const firstOf = (small: boolean) => ranking.rank('k', { small, limit: 1 })[0]!.name;
+    blames.add(owner!, 'slow', '');
+    expect([firstOf(false), firstOf(true)]).toEqual([successor!.name, owner!.name]);
+    // Shorter than what it is blamed for already.
+    blames.add(owner!, 'unreachable', '');
+    expect(firstOf(true)).toBe(successor!.name);
+    blames.add(successor!, 'unreachable', '');
+    blames.add(successor!, 'slow', '');
+    expect(firstOf(true)).toBe(third!.name);
+  });
 });
 
 describe('SoloFleet', () => {
