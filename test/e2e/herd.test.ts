@@ -120,8 +120,9 @@ describe.runIf(able)('four machines', { timeout: TIMEOUT_MS }, () => {
     const result = await herd([...four, '--scenario', 'slow-peer']);
     expect(result.said).toContain('n1 has a tenth of the rate');
     expect(result.finished).toHaveLength(3);
-    expect(result.wanAmplification).toBeLessThanOrEqual(1.01);
-    expect(result.blames.filter((blame) => blame !== 'n1 slow')).toEqual([]);
+    // What it owns, chance decides; others may fetch that anew rather than wait for it.
+    expect(result.wanAmplification).toBeLessThanOrEqual(1.4);
+    expect(result.blames.filter((blame) => !blame.startsWith('n1 '))).toEqual([]);
   });
 
   test('corrupt-peer: it is named, and nobody else', async () => {
