@@ -3,13 +3,16 @@ import { type Digest, sha256 } from '../content/digest.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import { type Lent, pooledRead } from '../content/pooled-read.ts';
 import { reasonOf } from '../errors.ts';
-import { PIECE_BYTES } from '../limits.ts';
+import { PIECE_BYTES, SMALL_BYTES } from '../limits.ts';
 import type { Log } from '../platform/log.ts';
 import type { ObjectReader, PartialObject, Store, StoredObject } from '../store/store.ts';
 import type { PieceRing } from './piece-ring.ts';
 import type { VerifiedPrefix } from './verified-prefix.ts';
 
-/** Pieces kept in memory behind the newest one, so that readers who keep up need no disk. */
+/**
+ * Pieces kept in memory behind the newest one, so that readers who keep up need no disk; all of a
+ * small object.
+ */
 const RING_PIECES = 4;
 /** So many pieces are worth a write: a few large ones cost less than many small ones. */
 const WRITE_PIECES = 2;
@@ -36,6 +39,8 @@ export class StoredPieces {
   readonly #key: string;
   #partial: PartialObject | undefined;
   #full = false;
+  /** Written when it is whole: that may then be done at once. */
+  #small = false;
   #written = 0;
   #opened: Promise<void> | undefined;
   #writing: Promise<void> | undefined;
@@ -66,6 +71,7 @@ export class StoredPieces {
    * where it is not to be `resumed`. `size` in bytes, where it is known. Never rejects.
    */
   open(size: number | undefined, resumed: boolean): Promise<void> {
+    this.#small = size !== undefined && size <= SMALL_BYTES;
     this.#opened = this.#open(size, resumed);
     return this.#opened;
   }
@@ -73,7 +79,7 @@ export class StoredPieces {
   /** Hands over to the store what is worth a write, and waits only when it falls behind. */
   async write(): Promise<void> {
     const partial = this.#partial;
-    if (!partial) return;
+    if (!partial || this.#small) return;
     const { prefix } = this.#deps;
     if (prefix.pieces - this.#written >= WRITE_PIECES) {
       this.#writing ??= this.#writeOut(partial, WRITE_PIECES).finally(() => {

@@ -1,9 +1,9 @@
-// A partial object of the file store: one file that grows at its end. What will be one piece only
-// waits in memory until it is whole.
+// A partial object of the file store: one file that grows at its end. What will be small waits in
+// memory until it is whole.
 import { readSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { HerdError } from '../errors.ts';
-import { MiB, PIECE_BYTES } from '../limits.ts';
+import { MiB, SMALL_BYTES } from '../limits.ts';
 import { READ_WRITE_CREATE, readExactly } from './object-files.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { PromptDisk } from './prompt-disk.ts';
@@ -23,7 +23,11 @@ export interface PartialHost {
   /** Makes a stored object of a whole file; resolves to its path. */
   place(path: string, object: StoredObject, pieceHashes: Buffer): Promise<string>;
   /** Makes one of bytes in memory; `undefined` when it cannot, and they must go by a file. */
-  write(bytes: readonly Buffer[], object: StoredObject): Promise<string | undefined>;
+  write(
+    bytes: readonly Buffer[],
+    object: StoredObject,
+    pieceHashes: Buffer,
+  ): Promise<string | undefined>;
   /** The partial is no longer written; `kept` bytes of it stay under its key. */
   ended(partial: FilePartial, kept: number | undefined): void;
 }
@@ -65,7 +69,7 @@ export class FilePartial implements PartialObject {
     if (length === 0) return;
     await this.#exclusive('open', async () => {
       await this.#host.makeRoom(this, length);
-      if (this.#held && this.#bytes + length > PIECE_BYTES) await this.#spill();
+      if (this.#held && this.#bytes + length > SMALL_BYTES) await this.#spill();
       // A copy: a caller may use its buffer again, as with a file.
       if (this.#held) this.#held.push(...chunks.map((chunk) => Buffer.from(chunk)));
       else await this.#retryWhenFull(length, () => this.#write(chunks, this.#bytes));
@@ -123,7 +127,7 @@ export class FilePartial implements PartialObject {
       );
     }
     await this.#exclusive('stored', async () => {
-      if (await this.#commitHeld(object)) return;
+      if (await this.#commitHeld(object, pieceHashes)) return;
       if (this.#bytes === 0) await this.#touch();
       await this.#cutTail();
       const place = () => this.#host.place(this.#path, object, pieceHashes);
@@ -137,10 +141,11 @@ export class FilePartial implements PartialObject {
   }
 
   /** `false` when the bytes are in a file (now). */
-  async #commitHeld(object: StoredObject): Promise<boolean> {
+  async #commitHeld(object: StoredObject, pieceHashes: Buffer): Promise<boolean> {
     const held = this.#held;
     if (!held) return false;
-    const path = await this.#retryWhenFull(this.#bytes, () => this.#host.write(held, object));
+    const write = () => this.#host.write(held, object, pieceHashes);
+    const path = await this.#retryWhenFull(this.#bytes, write);
     if (path === undefined) {
       await this.#spill();
       return false;

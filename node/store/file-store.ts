@@ -102,7 +102,8 @@ export class FileStore implements Store {
       evict: (bytes) => this.#budget.diskWasFull(bytes),
       place: (path, object, hashes) =>
         this.#closed ? refused() : this.#objects.place(path, object, hashes),
-      write: (bytes, object) => (this.#closed ? refused() : this.#objects.write(bytes, object)),
+      write: (bytes, object, hashes) =>
+        this.#closed ? refused() : this.#objects.write(bytes, object, hashes),
     };
   }
 

@@ -69,24 +69,37 @@ export class ObjectFiles {
   }
 
   /**
-   * Puts an object of at most one piece in its place at once, if no file is there. Not in another
-   * thread: into the page cache it takes 40 us, the hops of open, write, close and rename ten
-   * times that. `false`: not done, go the long way, as there is a file or the disk is busy. Torn
-   * by a crash, it is a file that the index does not list, thus doubtful.
+   * Puts a small object and its piece hashes in their places at once, if no file is there. Not in
+   * another thread: 60 KB into the page cache take 40 us, the hops of open, write, close and rename
+   * ten times that. `false`: not done, go the long way, as there is a file or the disk is busy.
+   * Torn by a crash, it is a file that the index does not list, thus doubtful.
    */
-  async write(digest: Digest, bytes: readonly Buffer[]): Promise<boolean> {
+  async write(digest: Digest, bytes: readonly Buffer[], pieceHashes: Buffer): Promise<boolean> {
     await this.#removing.get(digest);
     if (!this.#prompt.ready) return false;
-    const path = this.path(digest);
-    void this.#files.forget(path);
     try {
-      this.#prompt.run(() => writeNew(path, bytes));
+      this.#prompt.run(() => this.#writeNow(digest, bytes, pieceHashes));
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException;
       if (['EEXIST', 'EMFILE', 'ENFILE'].includes(code)) return false;
       throw error;
     }
     return true;
+  }
+
+  #writeNow(digest: Digest, bytes: readonly Buffer[], pieceHashes: Buffer): void {
+    const path = this.path(digest);
+    void this.#files.forget(path);
+    writeNew(path, bytes);
+    if (pieceHashes.length <= HASH_BYTES) return;
+    const hashes = this.#piecesPath(digest);
+    void this.#files.forget(hashes);
+    try {
+      writeNew(hashes, [pieceHashes]);
+    } catch (error) {
+      unlinkSync(path);
+      throw error;
+    }
   }
 
   async writeHashes(digest: Digest, pieceHashes: Buffer): Promise<void> {

@@ -118,8 +118,12 @@ export class ObjectTable {
   }
 
   /** Makes one of bytes in memory; `undefined` when it cannot, and they must go by a file. */
-  async write(bytes: readonly Buffer[], object: StoredObject): Promise<string | undefined> {
-    const written = await this.#deps.files.write(object.digest, bytes);
+  async write(
+    bytes: readonly Buffer[],
+    object: StoredObject,
+    pieceHashes: Buffer,
+  ): Promise<string | undefined> {
+    const written = await this.#deps.files.write(object.digest, bytes, pieceHashes);
     return written ? this.#placed(object) : undefined;
   }
 

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  mkdir,
   mkdtemp,
   open,
   readdir,
@@ -16,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Digest, digestOf, sha256 } from '../../node/content/digest.ts';
-import { PIECE_BYTES } from '../../node/limits.ts';
+import { PIECE_BYTES, SMALL_BYTES } from '../../node/limits.ts';
 import { type Clock, systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { seededRandom } from '../../node/platform/random.ts';
@@ -38,6 +39,7 @@ beforeEach(async () => {
 afterEach(() => place.remove());
 
 const pathOf = (digest: Digest) => join(place.folder, 'objects', digest.slice(0, 2), digest);
+const piecesPathOf = (digest: Digest) => join(place.folder, 'pieces', digest.slice(0, 2), digest);
 
 async function flipByte(path: string, at: number): Promise<void> {
   const file = await open(path, 'r+');
@@ -448,9 +450,9 @@ describe('a file store under pressure', () => {
   });
 });
 
-describe('an object of one piece', () => {
-  const bytes = body(40_000);
-  const object = { digest: digestOf(bytes), size: bytes.length };
+describe.each([40_000, 3.5 * PIECE_BYTES])('a small object of %i bytes', (size) => {
+  const bytes = body(size);
+  const object = { digest: digestOf(bytes), size };
   const partials = () => readdir(join(place.folder, 'partial'));
 
   it('comes in without a file of its own before it is whole', async () => {
@@ -466,57 +468,67 @@ describe('an object of one piece', () => {
     expect(await partials()).toEqual([]);
     expect((await readFile(pathOf(object.digest))).equals(bytes)).toBe(true);
     expect((await partial.read(0, object.size)).equals(bytes)).toBe(true);
-    expect(await has(store, bytes)).toBe(true);
+    await store.close();
+    expect(await has(await place.open(), bytes)).toBe(true);
   });
 
   it('goes by a file when it is suspended, or larger than it was said to be', async () => {
     const store = await place.open();
-    for (const [key, chunks] of Object.entries({ less: 2, more: 5 })) {
-      const partial = await store.partial(key, 100_000);
-      for (let chunk = 0; chunk < chunks; chunk++) await partial.append(bytes);
+    const counts = { less: 2, more: Math.ceil((SMALL_BYTES + 1) / size) };
+    for (const [key, count] of Object.entries(counts)) {
+      const partial = await store.partial(key, size);
+      for (let n = 0; n < count; n++) await partial.append(bytes);
+      expect((await partials()).includes(key)).toBe(count * size > SMALL_BYTES);
       await partial.suspend();
     }
     await store.close();
     const again = await place.open();
-    expect((await again.partial('less')).bytes).toBe(80_000);
-    const more = await again.partial('more');
-    expect(digestOf(await more.read(0, 200_000))).toBe(
-      digestOf(Buffer.concat(Array(5).fill(bytes))),
-    );
+    for (const [key, count] of Object.entries(counts)) {
+      const partial = await again.partial(key);
+      expect(partial.bytes).toBe(count * size);
+      expect(digestOf(await partial.read(0, partial.bytes))).toBe(
+        digestOf(Buffer.concat(Array(count).fill(bytes))),
+      );
+    }
   });
 
-  it('replaces a file of that name, whatever is in it', async () => {
+  it('replaces files of that name, whatever is in them', async () => {
     const store = await place.open();
     await put(store, bytes);
     await truncate(pathOf(object.digest), 100);
     await put(store, bytes);
     expect(await has(store, bytes)).toBe(true);
-    expect([store.objects, store.bytes, await partials()]).toEqual([1, 40_000, []]);
+    await store.delete(object.digest);
+    await mkdir(join(piecesPathOf(object.digest), '..'), { recursive: true });
+    await writeFile(piecesPathOf(object.digest), 'no hashes '.repeat(100));
+    await put(store, bytes);
+    expect(await has(store, bytes)).toBe(true);
+    expect([store.objects, store.bytes, await partials()]).toEqual([1, size, []]);
   });
+});
 
-  it('is written by other threads for a while when the disk is slow', async () => {
-    let nowMs = 0;
-    let stepMs = 300;
-    const monotonicMs = () => {
-      nowMs += stepMs;
-      return nowMs;
-    };
-    const store = await place.open({}, { clock: { ...systemClock, monotonicMs } });
-    const changedNs = async () =>
-      (await stat(join(place.folder, 'partial'), { bigint: true })).mtimeNs;
-    const byFile = async (bytes: Buffer) => {
-      const before = await changedNs();
-      await put(store, bytes);
-      return (await changedNs()) !== before;
-    };
-    expect(await byFile(body(1000))).toBe(false);
-    stepMs = 0;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    expect(await byFile(body(2000))).toBe(true);
-    nowMs += 11_000;
-    expect(await byFile(body(3000))).toBe(false);
-    expect(await has(store, body(2000))).toBe(true);
-  });
+it('a small object is written by other threads for a while when the disk is slow', async () => {
+  let nowMs = 0;
+  let stepMs = 300;
+  const monotonicMs = () => {
+    nowMs += stepMs;
+    return nowMs;
+  };
+  const store = await place.open({}, { clock: { ...systemClock, monotonicMs } });
+  const changedNs = async () =>
+    (await stat(join(place.folder, 'partial'), { bigint: true })).mtimeNs;
+  const byFile = async (bytes: Buffer) => {
+    const before = await changedNs();
+    await put(store, bytes);
+    return (await changedNs()) !== before;
+  };
+  expect(await byFile(body(1000))).toBe(false);
+  stepMs = 0;
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(await byFile(body(2000))).toBe(true);
+  nowMs += 11_000;
+  expect(await byFile(body(3000))).toBe(false);
+  expect(await has(store, body(2000))).toBe(true);
 });
 
 it('writes the index twice a second at most', async () => {
@@ -566,7 +578,7 @@ describe.runIf(canMount)('a file store on a full disk', () => {
     expect(await has(store, body(1_000_000))).toBe(true);
   });
 
-  it('evicts for an object of one piece, or leaves no part of it', async () => {
+  it('evicts for a small object, or leaves no part of it', async () => {
     const store = await full.open();
     await put(store, body(1_000_000));
     const ballast = join(mounted, 'ballast');
@@ -583,5 +595,20 @@ describe.runIf(canMount)('a file store on a full disk', () => {
     await unlink(ballast);
     await put(store, body(80_000));
     expect(await has(store, body(80_000))).toBe(true);
+  });
+
+  it('leaves no part of a small object either when only its piece hashes do not fit', async () => {
+    const store = await full.open();
+    // So that its folders are there.
+    await store.delete(await put(store, body(400_000)));
+    const ballast = join(mounted, 'ballast');
+    spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4096']);
+    await truncate(ballast, (await stat(ballast)).size - 98 * 4096);
+    await expect(put(store, body(400_000))).rejects.toMatchObject({ code: 'ENOSPC' });
+    const digest = digestOf(body(400_000));
+    expect(await readdir(join(mounted, 'state/objects', digest.slice(0, 2)))).toEqual([]);
+    await unlink(ballast);
+    await put(store, body(390_000));
+    expect(await has(store, body(390_000))).toBe(true);
   });
 });
