@@ -15,7 +15,6 @@ import { type Digest, Hasher, isDigest } from '../content/digest.ts';
 import { HASH_BYTES, PieceHasher } from '../content/piece-hashes.ts';
 import { KiB, pieceCount } from '../limits.ts';
 import { Once } from '../platform/once.ts';
-import type { HotObject } from './hot-cache.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { PromptDisk } from './prompt-disk.ts';
 
@@ -127,20 +126,21 @@ export class ObjectFiles {
   }
 
   /**
-   * Reads the whole of a small object and its piece hashes at once, not in another thread: for what
-   * was written or read a short while ago and is in the page cache. `undefined`: go the long way.
+   * As `read` and `readHashes`, at once, not in another thread: for what was written or read a
+   * short while ago and is in the page cache. `undefined`: go the long way.
    */
-  readNow(digest: Digest, size: number): HotObject | undefined {
-    if (!this.#prompt.ready) return undefined;
-    return this.#prompt.run(() => {
-      const body = readWhole(this.path(digest), size);
-      const hashes = impliedHashes(digest, size) ?? this.#hashesNow(digest, size);
-      return body && hashes && { body, pieceHashes: hashes };
-    });
+  readNow(digest: Digest, offset: number, length: number, into?: Buffer): Buffer | undefined {
+    return this.#partNow({ path: this.path(digest), offset, length, into });
   }
 
-  #hashesNow(digest: Digest, size: number): Buffer | undefined {
-    return readWhole(this.#piecesPath(digest), pieceCount(size) * HASH_BYTES);
+  readHashesNow(digest: Digest, size: number): Buffer | undefined {
+    const length = pieceCount(size) * HASH_BYTES;
+    const path = this.#piecesPath(digest);
+    return impliedHashes(digest, size) ?? this.#partNow({ path, offset: 0, length });
+  }
+
+  #partNow(part: FilePart): Buffer | undefined {
+    return this.#prompt.ready ? this.#prompt.run(() => readPart(part)) : undefined;
   }
 
   /** Whether the file opens and has `size` bytes. */
@@ -216,12 +216,12 @@ function writeNew(path: string, bytes: readonly Buffer[]): void {
 }
 
 /** `undefined` when it cannot be read, or is shorter. */
-function readWhole(path: string, size: number): Buffer | undefined {
+function readPart({ path, offset, length, into }: FilePart): Buffer | undefined {
   let file: number | undefined;
   try {
     file = openSync(path, 'r');
-    const bytes = Buffer.allocUnsafe(size);
-    return readSync(file, bytes, 0, size, 0) === size ? bytes : undefined;
+    const bytes = into ?? Buffer.allocUnsafe(length);
+    return readSync(file, bytes, 0, length, offset) === length ? bytes : undefined;
   } catch {
     return undefined;
   } finally {

@@ -16,7 +16,10 @@ export interface ObjectReadersDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly objects: Pick<ObjectTable, 'get' | 'pin' | 'unpin' | 'touch' | 'drop'>;
-  readonly files: Pick<ObjectFiles, 'isWhole' | 'read' | 'readHashes' | 'readNow'>;
+  readonly files: Pick<
+    ObjectFiles,
+    'isWhole' | 'read' | 'readHashes' | 'readNow' | 'readHashesNow'
+  >;
   readonly trust: Pick<Trust, 'verify'>;
   readonly hot: Pick<HotCache, 'get' | 'add'>;
 }
@@ -58,9 +61,9 @@ export class ObjectReaders {
   async #reader(entry: ObjectEntry): Promise<ObjectReader | undefined> {
     const { log, objects, files, trust } = this.#deps;
     const { digest, size } = entry;
-    const whole = await this.#whole(entry);
-    if (whole !== undefined) {
-      const { body, pieceHashes } = whole;
+    const hot = this.#deps.hot.get(digest) ?? (await this.#heat(entry));
+    if (hot !== undefined) {
+      const { body, pieceHashes } = hot;
       const read = async (from: number, length: number) => body.subarray(from, from + length);
       return { ...this.#readerOf(entry, pieceHashes, read), body };
     }
@@ -69,14 +72,16 @@ export class ObjectReaders {
       await objects.drop(entry);
       return undefined;
     }
+    const cached = this.#isCached(entry);
     entry.seen = true;
-    const hashes = entry.hashes ?? (await files.readHashes(digest, size));
+    const hashes = entry.hashes ?? (await this.#hashesOf(entry));
     if (hashes === undefined) {
       return (await trust.verify(entry)) ? await this.#reader(entry) : undefined;
     }
     entry.hashes = hashes;
-    return this.#readerOf(entry, hashes, (from, length, into) => {
-      return files.read(digest, from, length, into);
+    return this.#readerOf(entry, hashes, async (from, length, into) => {
+      const now = cached ? files.readNow(digest, from, length, into) : undefined;
+      return now ?? (await files.read(digest, from, length, into));
     });
   }
 
@@ -100,36 +105,33 @@ export class ObjectReaders {
     };
   }
 
-  /**
-   * The whole of a small object, from memory or to be kept there: not at its first use, which is
-   * often the only one.
-   */
-  async #whole(entry: ObjectEntry): Promise<HotObject | undefined> {
-    const { hot } = this.#deps;
+  /** Takes a small object into memory at its second use: a first one is often the only one. */
+  async #heat(entry: ObjectEntry): Promise<HotObject | undefined> {
+    const { files, hot } = this.#deps;
     const { digest, size, used } = entry;
-    const known = hot.get(digest);
-    if (known) return known;
     entry.used = true;
-    if (size > this.#hotLimit || !entry.seen) return undefined;
-    const object = this.#readNow(entry) ?? (used ? await this.#read(entry) : undefined);
-    if (object === undefined) return undefined;
+    if (!used || size > this.#hotLimit || !entry.seen) return undefined;
+    const pieceHashes = await this.#hashesOf(entry);
+    if (pieceHashes === undefined) return undefined;
+    const now = this.#isCached(entry) ? files.readNow(digest, 0, size) : undefined;
+    const body = now ?? (await files.read(digest, 0, size));
     // What lies in memory is given out without a further look.
     const hasher = new PieceHasher();
-    hasher.update(object.body);
-    if (!hasher.end().equals(object.pieceHashes)) return undefined;
-    if (used && !entry.gone) hot.add(digest, object);
-    return object;
+    hasher.update(body);
+    if (!hasher.end().equals(pieceHashes)) return undefined;
+    if (!entry.gone) hot.add(digest, { body, pieceHashes });
+    return { body, pieceHashes };
   }
 
-  #readNow({ digest, size, lastUsed }: ObjectEntry): HotObject | undefined {
-    const { clock, files } = this.#deps;
-    const cached = size <= SMALL_BYTES && nowSeconds(clock) - lastUsed < cachedSeconds;
-    return cached ? files.readNow(digest, size) : undefined;
+  /** Whether it is read at once: two changes of thread for a piece take longer than the reading. */
+  #isCached({ seen, size, lastUsed }: ObjectEntry): boolean {
+    return seen && size <= SMALL_BYTES && nowSeconds(this.#deps.clock) - lastUsed < cachedSeconds;
   }
 
-  async #read({ digest, size }: ObjectEntry): Promise<HotObject | undefined> {
+  async #hashesOf(entry: ObjectEntry): Promise<Buffer | undefined> {
     const { files } = this.#deps;
-    const pieceHashes = await files.readHashes(digest, size);
-    return pieceHashes && { body: await files.read(digest, 0, size), pieceHashes };
+    const { digest, size } = entry;
+    const now = this.#isCached(entry) ? files.readHashesNow(digest, size) : undefined;
+    return now ?? (await files.readHashes(digest, size));
   }
 }
