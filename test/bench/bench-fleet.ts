@@ -122,8 +122,11 @@ export interface Fetched {
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 
 /** One GET through a daemon's apt door; throws unless it is 200 and `bytes` long. */
-export function fetchVia(daemon: Daemon, url: string, bytes: number): Promise<Fetched> {
-  const { address: host, aptPort: port } = daemon;
+export function fetchVia(
+  { address: host, aptPort: port }: Pick<Daemon, 'address' | 'aptPort'>,
+  url: string,
+  bytes: number,
+): Promise<Fetched> {
   return new Promise((resolve, reject) => {
     const sentAtMs = performance.now();
     const sent = request({ host, port, path: url, agent }, (response) => {

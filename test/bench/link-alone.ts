@@ -1,0 +1,26 @@
+// The link by itself: the same bytes from a process that does nothing but send them.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { fetchVia } from './bench-fleet.ts';
+
+const sender = fileURLToPath(new URL('./plain-sender.ts', import.meta.url));
+
+export interface LinkAlone {
+  /** One GET of so many bytes: milliseconds until all are here. */
+  fetch(bytes: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+export async function linkAlone(): Promise<LinkAlone> {
+  const child = spawn(process.execPath, [sender], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const from = { address: '127.0.0.1', aptPort: Number(line) };
+  return {
+    fetch: async (bytes) => (await fetchVia(from, `/${bytes}`, bytes)).wholeMs,
+    close: async () => {
+      child.kill();
+      await once(child, 'exit');
+    },
+  };
+}
