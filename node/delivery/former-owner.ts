@@ -18,8 +18,8 @@ interface FormerOwnerOptions {
   readonly freshnessMs: number;
 }
 
-/** A node that has just started waits so long for what an owner before it knows. */
-const FORMER_OWNER_MS = 3_000;
+/** A node that has just started waits so long for what the owners before it know. */
+const FORMER_OWNERS_MS = 3_000;
 const ASK_AGAIN_MS = 100;
 /** Where several started at one moment, the next in rank may know as little as this node. */
 const RANKS_ASKED = 3;
@@ -44,26 +44,36 @@ export class FormerOwner {
     const { host } = new URL(url);
     const [owner, ...formers] = fleet.rank(url, { host, unbiased: true, limit: RANKS_ASKED });
     if (owner?.id !== fleet.self.id) return undefined;
+    const signal = deadlineSignal(clock, FORMER_OWNERS_MS);
     for (const former of formers) {
-      const told = fleet.blamed(former.id) ? undefined : await this.#askMember(url, former, peers);
+      if (fleet.blamed(former.id, { small: true })) continue;
+      const told = await this.#askMember(url, former, peers, signal);
       if (told) return told;
     }
     return undefined;
   }
 
-  async #askMember(url: string, former: Member, peers: Peers): Promise<Named | undefined> {
+  async #askMember(
+    url: string,
+    former: Member,
+    peers: Peers,
+    signal: AbortSignal,
+  ): Promise<Named | undefined> {
     const { fleet, known, clock } = this.#deps;
     const query = { url, noCache: false, view: fleet.view, onlyKnown: true };
-    const signal = deadlineSignal(clock, FORMER_OWNER_MS);
+    let waits = false;
     try {
       while (!signal.aborted) {
         const answer = await peers.name(former, query, signal);
         if (answer.kind === 'resolved') return await known.adopt(url, former, answer);
         if (answer.kind === 'failed' || answer.kind === 'unknown') return undefined;
         // It is on its way there: what is not whole yet cannot be handed on under one key.
+        waits = true;
         await sleep(clock, ASK_AGAIN_MS);
       }
     } catch (error) {
+      // That it waits for upstream itself is no fault.
+      if (waits && signal.aborted) return undefined;
       fleet.blame(former.id, 'unreachable', `${reasonOf(error)} (asked what it knew of ${url})`);
     }
     return undefined;

@@ -352,6 +352,24 @@ describe('another member', () => {
       expect(upstream.requests).toEqual([]);
     });
 
+    test('waits for both of them together, and blames nobody who waits for upstream', async () => {
+      const { names, fleet, upstream, asked, later } = setup(good, {
+        others: 2,
+        ask: async (n, _query, signal) =>
+          n === 1
+            ? { kind: 'pending' }
+            : await new Promise((_, reject) => signal.addEventListener('abort', reject)),
+      });
+      const name = own(fleet);
+      const answer = names.resolve(name, false);
+      await later(100);
+      await later(2_900);
+      expect(await answer).toMatchObject({ kind: 'resolved' });
+      expect(asked).toEqual(Array(2).fill(fleet.rank(name)[1]!.name));
+      expect(fleet.blames()).toEqual([]);
+      expect(upstream.requests.length).toBe(1);
+    });
+
     test('goes upstream when they know nothing, and asks them no more later on', async () => {
       const { names, fleet, upstream, asked, clock } = setup(good, {
         others: 2,
