@@ -9,6 +9,11 @@ export const PIECE_BYTES = 128 * KiB;
 /** Up to this size an object is small: round trips and changes of thread count, not rates. */
 export const SMALL_BYTES = 512 * KiB;
 
+/** False while the size is not known. */
+export function isSmall(size: number | undefined): boolean {
+  return size !== undefined && size <= SMALL_BYTES;
+}
+
 /** Version of the peer and tracker protocols; sent with every message. */
 export const PROTOCOL_VERSION = 1;
 

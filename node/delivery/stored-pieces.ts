@@ -3,7 +3,7 @@ import { type Digest, sha256 } from '../content/digest.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import { type Lent, pooledRead } from '../content/pooled-read.ts';
 import { reasonOf } from '../errors.ts';
-import { PIECE_BYTES, SMALL_BYTES } from '../limits.ts';
+import { isSmall, PIECE_BYTES } from '../limits.ts';
 import type { Log } from '../platform/log.ts';
 import type { ObjectReader, PartialObject, Store, StoredObject } from '../store/store.ts';
 import type { PieceRing } from './piece-ring.ts';
@@ -71,7 +71,7 @@ export class StoredPieces {
    * where it is not to be `resumed`. `size` in bytes, where it is known. Never rejects.
    */
   open(size: number | undefined, resumed: boolean): Promise<void> {
-    this.#small = size !== undefined && size <= SMALL_BYTES;
+    this.#small = isSmall(size);
     this.#opened = this.#open(size, resumed);
     return this.#opened;
   }
@@ -131,7 +131,9 @@ export class StoredPieces {
     }
   }
 
-  /** There will be no more. The bytes stay for another try unless they are `wrong`. */
+  /**
+   * There will be no more. The bytes stay for another try, if they can, unless they are `wrong`.
+   */
   async giveUp(wrong: boolean): Promise<void> {
     this.#over = true;
     await this.#opened;
@@ -140,7 +142,12 @@ export class StoredPieces {
     await this.#writing;
     if (wrong) return await partial?.discard();
     if (partial && !this.#full) await this.#writeOut(partial, 1);
-    await partial?.suspend();
+    try {
+      await partial?.suspend();
+    } catch (error) {
+      this.#overflow(error);
+      await partial?.discard().catch(() => {});
+    }
   }
 
   /** Nobody reads the whole object any more. Never rejects. */

@@ -3,7 +3,7 @@
 import type { Digest } from '../content/digest.ts';
 import { PieceHasher } from '../content/piece-hashes.ts';
 import { HerdError } from '../errors.ts';
-import { SMALL_BYTES } from '../limits.ts';
+import { isSmall } from '../limits.ts';
 import { type Clock, nowSeconds } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { HotCache, HotObject } from './hot-cache.ts';
@@ -24,7 +24,7 @@ export interface ObjectReadersDeps {
   readonly hot: Pick<HotCache, 'get' | 'add'>;
 }
 
-/** What was used within so long lies in the page cache, unless the machine is short of memory. */
+/** What was read within so long lies in the page cache, unless the machine is short of memory. */
 const cachedSeconds = 600;
 
 export class ObjectReaders {
@@ -81,7 +81,9 @@ export class ObjectReaders {
     entry.hashes = hashes;
     return this.#readerOf(entry, hashes, async (from, length, into) => {
       const now = cached ? files.readNow(digest, from, length, into) : undefined;
-      return now ?? (await files.read(digest, from, length, into));
+      const bytes = now ?? (await files.read(digest, from, length, into));
+      entry.cached = nowSeconds(this.#deps.clock);
+      return bytes;
     });
   }
 
@@ -124,8 +126,9 @@ export class ObjectReaders {
   }
 
   /** Whether it is read at once: two changes of thread for a piece take longer than the reading. */
-  #isCached({ seen, size, lastUsed }: ObjectEntry): boolean {
-    return seen && size <= SMALL_BYTES && nowSeconds(this.#deps.clock) - lastUsed < cachedSeconds;
+  #isCached({ size, cached }: ObjectEntry): boolean {
+    if (cached === undefined || !isSmall(size)) return false;
+    return nowSeconds(this.#deps.clock) - cached < cachedSeconds;
   }
 
   async #hashesOf(entry: ObjectEntry): Promise<Buffer | undefined> {

@@ -16,6 +16,8 @@ export interface ObjectEntry extends TrustedEntry {
   seen: boolean;
   /** Opened since the start. */
   used: boolean;
+  /** When its bytes were last written or read since the start, in seconds since the epoch. */
+  cached: number | undefined;
   savedUse: number;
   /** Its piece hashes, while somebody reads it. */
   hashes: Buffer | undefined;
@@ -137,6 +139,7 @@ export class ObjectTable {
     const heldElsewhere = this.#deps.heldElsewhere(digest);
     const entry = this.#add({ digest, size, modified, lastUsed, settled: false, heldElsewhere });
     entry.seen = true;
+    entry.cached = lastUsed;
     index.put(entry);
     trust.written(entry);
     if (this.isOversize(entry)) this.#deps.oversizeCame();
@@ -152,6 +155,7 @@ export class ObjectTable {
       doubtful: false,
       seen: false,
       used: false,
+      cached: undefined,
       savedUse: record.lastUsed,
       hashes: undefined,
       checking: undefined,

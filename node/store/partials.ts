@@ -3,7 +3,7 @@
 import { readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HerdError } from '../errors.ts';
-import { SMALL_BYTES } from '../limits.ts';
+import { isSmall } from '../limits.ts';
 import { type Clock, nowSeconds } from '../platform/clock.ts';
 import { Once } from '../platform/once.ts';
 import { FilePartial, type PartialHost } from './file-partial.ts';
@@ -82,7 +82,7 @@ export class Partials {
       // What can never fit must not push out everything else first.
       const reserved = sizeHint > this.#maxBytes ? 0 : Math.max(bytes, sizeHint);
       const path = join(this.#folder, key);
-      const inMemory = bytes === 0 && sizeHint > 0 && sizeHint <= SMALL_BYTES;
+      const inMemory = bytes === 0 && sizeHint > 0 && isSmall(sizeHint);
       const from = { key, path, bytes, reserved, inMemory };
       const partial = new FilePartial({ host: this.#host }, from);
       this.#active.set(key, partial);

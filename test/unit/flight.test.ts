@@ -99,6 +99,29 @@ async function leave(store: MemoryStore, body: Buffer, bytes: number): Promise<v
 }
 
 describe('a flight with a store', () => {
+  test('what is broken off and cannot be kept leaves its place free', async () => {
+    const body = bytesOf(3 * PIECE_BYTES);
+    const store = new MemoryStore();
+    const open = store.partial.bind(store);
+    let full = true;
+    store.partial = async (key, size) => {
+      const partial = await open(key, size);
+      const suspend = partial.suspend.bind(partial);
+      partial.suspend = async () => {
+        if (full) throw Object.assign(new Error('no room'), { code: 'EDQUOT' });
+        await suspend();
+      };
+      return partial;
+    };
+    const flight = await flightOf(body, { store });
+    await flight.append(0, piecesOf(body)[0]!);
+    await flight.fail(new HerdError('NO_SOURCE', 'cut'));
+    full = false;
+    const again = await flightOf(body, { store });
+    await feed(again, body);
+    expect(store.stat(digestOf(body))).toBeDefined();
+  });
+
   test('the last piece waits for the digest, not for the store', async () => {
     const body = bytesOf(2 * PIECE_BYTES + 5);
     const store = new MemoryStore();
