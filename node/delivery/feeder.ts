@@ -4,7 +4,7 @@ import type { Member } from '../../tracker/protocol.ts';
 import type { Digest } from '../content/digest.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { HerdError, reasonOf } from '../errors.ts';
-import { MiB, pieceCount, SMALL_BYTES } from '../limits.ts';
+import { isSmall, MiB, pieceCount } from '../limits.ts';
 import { sleep, withDeadline } from '../platform/clock.ts';
 import type { PeerAddress, Want, WantAnswer } from '../transfer/peers.ts';
 import type { Flight } from './flight.ts';
@@ -202,7 +202,7 @@ export class Feeder {
       await this.#intake.fromPeer(hint, {});
     }
     const { digest, host } = this.#order;
-    const small = (this.#flight.meta.size ?? 0) <= SMALL_BYTES;
+    const small = isSmall(this.#flight.meta.size);
     for (const member of this.#deps.fleet.rank(digest, { host, small, limit: RANKS_ASKED })) {
       if (!this.#continues || this.#unable.size > 1) break;
       if (this.#failed.has(member.id)) continue;
@@ -380,13 +380,15 @@ export class Feeder {
     if (!discovery) return;
     counters.add('dht.lookups');
     const { signal } = this.#stop;
+    const small = isSmall(this.#flight.meta.size);
     for await (const holder of discovery.find(this.#order.digest, { deadlineMs, signal })) {
       const member = fleet
         .members()
         .find(({ address, port }) => address === holder.address && port === holder.port);
       const id = idOf(member ?? holder);
       // A record outlives its node for hours: one that did not answer a moment ago is not tried.
-      if (id === fleet.self.id || this.#intake.exclude.has(id) || fleet.blamed(id)) continue;
+      if (id === fleet.self.id || this.#intake.exclude.has(id)) continue;
+      if (fleet.blamed(id, { small })) continue;
       counters.add('named.by.dht');
       await this.#intake.fromPeer(member ?? holder, {});
       if (!this.#intake.open) return;

@@ -19,6 +19,8 @@ const LATEST_MAX = 100;
 export class Blames {
   readonly #clock: Clock;
   readonly #current = new Map<string, Blame>();
+  /** Apart, since they count only where the rate does. */
+  readonly #slow = new Map<string, Blame>();
   #latest: Blame[] = [];
 
   constructor(clock: Clock) {
@@ -27,34 +29,33 @@ export class Blames {
 
   add(member: { id: string; name: string }, fault: Fault, detail: string): void {
     const nowMs = this.#clock.nowMs();
-    const last = this.#current.get(member.id);
+    const blames = fault === 'slow' ? this.#slow : this.#current;
+    const last = blames.get(member.id);
     // Ten transfers that fail together are one failure.
     if (last !== undefined && last.fault === fault && last.untilMs > nowMs) return;
     const untilMs = nowMs + lengthMs(fault, last, nowMs);
     const blame = { member: member.id, name: member.name, fault, detail, atMs: nowMs, untilMs };
     this.#latest = [blame, ...this.#latest.slice(0, LATEST_MAX - 1)];
-    if (last === undefined || outweighs(blame, last, nowMs)) this.#current.set(member.id, blame);
+    if (last === undefined || untilMs >= last.untilMs) blames.set(member.id, blame);
   }
 
-  of(id: string): Blame | undefined {
-    const blame = this.#current.get(id);
-    return blame !== undefined && blame.untilMs > this.#clock.nowMs() ? blame : undefined;
+  /** Where something `small` is asked for, one that is only slow is not blamed. */
+  of(id: string, { small = false } = {}): Blame | undefined {
+    const blame = this.#active(this.#current, id);
+    return blame ?? (small ? undefined : this.#active(this.#slow, id));
   }
 
   /** A new start of the daemon is a new chance, except for one that gave wrong bytes. */
   restarted(id: string): void {
+    this.#slow.delete(id);
     if (this.#current.get(id)?.fault !== 'corrupt') this.#current.delete(id);
   }
 
-  /** Ids avoided now; where something small is asked for, not those that are only slow. */
+  /** Ids avoided now; as `of`. */
   active({ small = false } = {}): Set<string> {
     const ids = new Set<string>();
-    if (this.#current.size === 0) return ids;
-    const nowMs = this.#clock.nowMs();
-    for (const [id, { fault, untilMs }] of this.#current) {
-      if (untilMs > nowMs) {
-        if (!small || fault !== 'slow') ids.add(id);
-      } else if (untilMs + UNREACHABLE_MAX_MS < nowMs) this.#current.delete(id);
+    for (const blames of small ? [this.#current] : [this.#current, this.#slow]) {
+      for (const id of blames.keys()) if (this.#active(blames, id)) ids.add(id);
     }
     return ids;
   }
@@ -63,12 +64,15 @@ export class Blames {
   latest(): readonly Blame[] {
     return this.#latest;
   }
-}
 
-/** The longer one counts, and one that is only slow least. */
-function outweighs(blame: Blame, last: Blame, nowMs: number): boolean {
-  if (last.untilMs <= nowMs || last.fault === 'slow') return true;
-  return blame.fault !== 'slow' && blame.untilMs >= last.untilMs;
+  #active(blames: Map<string, Blame>, id: string): Blame | undefined {
+    const blame = blames.get(id);
+    const nowMs = this.#clock.nowMs();
+    if (blame === undefined || blame.untilMs > nowMs) return blame;
+    // How long the next one lasts depends on it.
+    if (blame.untilMs + UNREACHABLE_MAX_MS < nowMs) blames.delete(id);
+    return undefined;
+  }
 }
 
 function lengthMs(fault: Fault, last: Blame | undefined, nowMs: number): number {

@@ -49,7 +49,8 @@ export interface Fleet {
   /** Adds a member heard of otherwise (peer exchange, an incoming request). */
   learn(member: Member): void;
   blame(id: string, fault: Fault, detail: string): void;
-  blamed(id: string): Blame | undefined;
+  /** Where something `small` is asked for, one that is only slow is not blamed. */
+  blamed(id: string, options?: { small?: boolean }): Blame | undefined;
   /** The latest, newest first. */
   blames(): readonly Blame[];
   onChange(fn: () => void): void;

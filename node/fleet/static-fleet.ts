@@ -66,8 +66,8 @@ export class StaticFleet implements Fleet {
     this.#blames.add(this.member(id) ?? { id, name: id }, fault, detail);
   }
 
-  blamed(id: string): Blame | undefined {
-    return this.#blames.of(id);
+  blamed(id: string, options?: { small?: boolean }): Blame | undefined {
+    return this.#blames.of(id, options);
   }
 
   blames(): readonly Blame[] {

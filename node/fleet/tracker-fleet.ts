@@ -132,8 +132,8 @@ export class TrackerFleet implements Fleet {
     this.#deps.log.warn({ member: member.name, fault, detail }, 'member blamed');
   }
 
-  blamed(id: string): Blame | undefined {
-    return this.#blames.of(id);
+  blamed(id: string, options?: { small?: boolean }): Blame | undefined {
+    return this.#blames.of(id, options);
   }
 
   blames(): readonly Blame[] {

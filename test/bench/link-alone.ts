@@ -14,13 +14,15 @@ export interface LinkAlone {
 
 export async function linkAlone(): Promise<LinkAlone> {
   const child = spawn(process.execPath, [sender], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  const from = { address: '127.0.0.1', aptPort: Number(line) };
+  const exited = once(child, 'exit').then(([code]) => new Error(`plain-sender ended: ${code}`));
+  const line = await Promise.race([once(child.stdout, 'data'), exited]);
+  if (line instanceof Error) throw line;
+  const from = { address: '127.0.0.1', aptPort: Number(line[0]) };
   return {
     fetch: async (bytes) => (await fetchVia(from, `/${bytes}`, bytes)).wholeMs,
     close: async () => {
       child.kill();
-      await once(child, 'exit');
+      await exited;
     },
   };
 }
