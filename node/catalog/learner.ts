@@ -100,11 +100,12 @@ export class IndexLearner {
       if ((await this.#deps.catalog.learned(indexUrl)) === digest) {
         return await this.#settle(this.#pending.get(indexUrl));
       }
+      this.#whenQuiet();
+      if (this.#pending.get(indexUrl)?.indexDigest === digest) return;
       const baseUrl = archiveBaseOf(indexUrl);
       const guessed = url.includes('/by-hash/') && !url.includes('/dists/');
       const index: Pending = { indexUrl, indexDigest: digest, baseUrl, guessed };
       this.#pending.set(indexUrl, index);
-      this.#whenQuiet();
       await this.#deps.catalog.note(NOTE + indexUrl, JSON.stringify(index));
     } catch (error) {
       this.#deps.log.warn({ url, digest, reason: reasonOf(error) }, 'index not learned');

@@ -149,6 +149,15 @@ describe('IndexLearner', () => {
     expect(await f.word('pool/a.deb')).toBe(digestOf('new'));
   });
 
+  it('notes an index once, however often it is asked for', async () => {
+    const note = vi.spyOn(f.catalog, 'note');
+    for (const text of ['one', 'one', 'other']) {
+      await f.deliver(`${binary}Packages`, stanza('pool/a.deb', text));
+    }
+    expect(note).toHaveBeenCalledTimes(2);
+    expect(await f.word('pool/a.deb')).toBe(digestOf('other'));
+  });
+
   it('takes up pending indexes after a restart', async () => {
     await f.deliver(`${binary}Packages`, stanza('pool/a.deb'));
     await f.learner.close();
