@@ -33,7 +33,7 @@ interface FeederOptions {
 }
 
 export const feederDefaults: FeederOptions = {
-  lookupMs: 25,
+  lookupMs: 18,
   lookupMsPerMib: 20,
   lookupMaxMs: 1000,
   ownerPatienceMs: 3_000,

@@ -52,8 +52,8 @@ async function feederOf(size: number, ways: Partial<FeederDeps>, options = feede
 }
 
 test.each([
-  ['a small object', 60_000, 26],
-  ['a large one', 20 * MiB, 425],
+  ['a small object', 60_000, 19],
+  ['a large one', 20 * MiB, 418],
   ['the largest', 4096 * MiB, 1000],
 ])('%s: the longer its fetch, the longer it is looked for', async (_what, size, deadlineMs) => {
   const deadlines: number[] = [];
