@@ -145,7 +145,7 @@ export class StoredPieces {
     try {
       await partial?.suspend();
     } catch (error) {
-      this.#overflow(error);
+      this.#deps.log.warn({ object: this.#key, reason: reasonOf(error) }, 'could not be kept');
       await partial?.discard().catch(() => {});
     }
   }
