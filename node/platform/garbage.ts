@@ -32,16 +32,27 @@ export function youngGarbage(): Garbage {
   };
 }
 
+interface IdleDeps {
+  readonly clock: Clock;
+  /** Whether something is on its way. */
+  busy(): boolean;
+  /** Requests answered since the start. */
+  answered(): number;
+}
+
 /**
  * Collects all while the node is idle, and gives the memory back, so that the heap is small when
  * the next transfer begins: V8's own limits (the launcher's options) leave that room until it is
  * over.
  */
-export function collectWhileIdle({ clock, busy }: { clock: Clock; busy(): boolean }): Timer {
+export function collectWhileIdle({ clock, busy, answered }: IdleDeps): Timer {
   const collect = collector();
   let kept = 0;
+  let before = answered();
   return clock.every(QUIET_EVERY_MS, () => {
-    if (busy() || usedBytes() < kept + WORTH_BYTES) return;
+    const last = before;
+    before = answered();
+    if (busy() || before > last || usedBytes() < kept + WORTH_BYTES) return;
     collect({ type: 'major', flavor: 'last-resort' });
     kept = usedBytes();
   });

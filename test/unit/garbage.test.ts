@@ -10,14 +10,14 @@ const MINUTE = 60_000;
 const MiB = 1024 * 1024;
 setFlagsFromString('--expose-gc');
 const minor = runInNewContext('gc') as (options: { type: 'minor' }) => void;
-const state = { busy: false };
+const state = { busy: false, answered: 0 };
 let clock: ManualClock;
 let timer: Timer;
 
 beforeEach(() => {
   state.busy = false;
   clock = new ManualClock();
-  timer = collectWhileIdle({ clock, busy: () => state.busy });
+  timer = collectWhileIdle({ clock, busy: () => state.busy, answered: () => state.answered });
   clock.advance(MINUTE);
 });
 afterEach(() => timer.cancel());
@@ -35,6 +35,16 @@ async function garbageOf(megabytes: number): Promise<WeakRef<object>> {
 test('an idle node collects what a transfer left', async () => {
   const left = await garbageOf(12);
   clock.advance(MINUTE);
+  expect(left.deref()).toBeUndefined();
+});
+
+test('one that answers requests waits until it has answered none for a while', async () => {
+  const left = await garbageOf(12);
+  state.answered++;
+  clock.advance(10_000);
+  expect(left.deref()).toBeDefined();
+  await sleep(1);
+  clock.advance(10_000);
   expect(left.deref()).toBeUndefined();
 });
 
