@@ -41,6 +41,8 @@ export interface Resolution {
 export interface Catalog {
   /** What the indexes learned so far say of a canonical URL (apt/canonical-url.ts). */
   lookup(url: string): Promise<CatalogEntry | undefined>;
+  /** As `lookup`, at once: `undefined` also when it takes more than memory to tell. */
+  atHand(url: string): CatalogEntry | undefined;
   /**
    * Replaces all that was learned from the index at `indexUrl` by `files`, atomically: when it
    * rejects or the process dies, the old files hold. Returns the number of files learned.

@@ -117,6 +117,12 @@ export class IndexLearner {
     return (await this.#learnFor(url)) ?? (await this.#deps.catalog.lookup(url));
   }
 
+  /** As `resolve`, at once: `undefined` also when it takes more than memory to tell. */
+  atHand(url: string): CatalogEntry | undefined {
+    for (const { baseUrl } of this.#pending.values()) if (url.startsWith(baseUrl)) return undefined;
+    return this.#deps.catalog.atHand(url);
+  }
+
   /**
    * For URLs of packages and sources: resolves when no pending index covers the URL, and, while
    * the catalog does not know it, when apt's own lists have been read. The entry, if it was found

@@ -80,6 +80,10 @@ export class LevelCatalog implements Catalog {
     return entry;
   }
 
+  atHand(url: string): CatalogEntry | undefined {
+    return this.#answers.get(url);
+  }
+
   #keep(url: string, entry: CatalogEntry): void {
     if (this.#answers.size >= ANSWERS_MAX) {
       const [oldest] = this.#answers.keys();

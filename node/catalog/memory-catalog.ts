@@ -14,6 +14,10 @@ export class MemoryCatalog implements Catalog {
   readonly #notes = new Map<string, string>();
 
   async lookup(url: string): Promise<CatalogEntry | undefined> {
+    return this.atHand(url);
+  }
+
+  atHand(url: string): CatalogEntry | undefined {
     for (const { baseUrl, files } of this.#indexes.candidates(url)) {
       const entry = files.get(url.slice(baseUrl.length));
       if (entry) return entry;

@@ -10,13 +10,17 @@ type Listed = Partial<CatalogEntry> & Pick<CatalogEntry, 'digest'>;
 export function nameBook(learner: IndexLearner) {
   return {
     async lookup(url: string): Promise<Listed | undefined> {
-      const entry = await learner.resolve(url);
-      if (entry) return entry;
-      const named = classify(url);
-      if (named.kind !== 'by-hash' || named.algorithm !== 'SHA256') return undefined;
-      return { digest: named.hash };
+      return (await learner.resolve(url)) ?? namedByHash(url);
     },
+    /** As `lookup`, at once: `undefined` also when it takes more than memory to tell. */
+    atHand: (url: string): Listed | undefined => learner.atHand(url) ?? namedByHash(url),
     noteObject: (url: string, digest: Digest, size: number) =>
       void learner.noteObject(url, digest, size),
   };
+}
+
+function namedByHash(url: string): Listed | undefined {
+  const named = classify(url);
+  if (named.kind !== 'by-hash' || named.algorithm !== 'SHA256') return undefined;
+  return { digest: named.hash };
 }

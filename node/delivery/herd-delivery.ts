@@ -23,6 +23,8 @@ import { pumpStream } from './pump.ts';
 
 /** What the indexes say of a URL; learns from them what was put off until somebody asks. */
 interface NameBook {
+  /** As `lookup`, at once: `undefined` also when it takes more than memory to tell. */
+  atHand(url: string): { digest: Digest } | undefined;
   lookup(url: string): Promise<(Partial<CatalogEntry> & { digest: Digest }) | undefined>;
   /** An object came through under this URL; indexes are learned from. */
   noteObject(url: string, digest: Digest, size: number): void;
@@ -58,6 +60,13 @@ export class HerdDelivery implements Delivery {
 
   constructor(deps: HerdDeliveryDeps) {
     this.#deps = deps;
+  }
+
+  atHand(request: ContentRequest): Content | undefined {
+    const { book, store } = this.#deps;
+    const listed = request.authorization === undefined ? book.atHand(request.url) : undefined;
+    const stored = listed && store.atHand(listed.digest);
+    return stored && this.#fromStore(stored, {});
   }
 
   async get(request: ContentRequest): Promise<Content> {

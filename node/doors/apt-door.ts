@@ -9,7 +9,7 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { parseRequestTarget, type RequestTarget } from '../apt/request-target.ts';
-import type { Content, Delivery } from '../delivery/delivery.ts';
+import type { Content, ContentRequest, Delivery } from '../delivery/delivery.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
@@ -154,10 +154,14 @@ export class AptDoor {
   }
 
   #begin(req: IncomingMessage, res: ServerResponse, target: UrlTarget): void {
-    const authorization = req.headers.authorization ?? target.credentials;
+    const { url, credentials } = target;
+    const { authorization = credentials, 'cache-control': cacheControl } = req.headers;
+    const noCache = cacheControl?.includes('no-cache') ?? false;
     const connection = this.#connections.get(req.socket);
     connection?.begin((controller) => {
-      void this.#deliver(req, res, target.url, authorization, controller.signal).finally(() =>
+      const { signal } = controller;
+      const secret = authorization === undefined ? {} : { authorization };
+      void this.#deliver(req, res, { url, noCache, ...secret, signal }).finally(() =>
         connection.end(controller),
       );
     });
@@ -166,22 +170,16 @@ export class AptDoor {
   async #deliver(
     req: IncomingMessage,
     res: ServerResponse,
-    url: string,
-    authorization: string | undefined,
-    signal: AbortSignal,
+    request: ContentRequest,
   ): Promise<void> {
-    this.#deps.counters.add('apt.requests');
+    const { counters, delivery } = this.#deps;
+    counters.add('apt.requests');
     let content: Content | undefined;
     try {
-      content = await this.#deps.delivery.get({
-        url,
-        noCache: req.headers['cache-control']?.includes('no-cache') ?? false,
-        ...(authorization === undefined ? {} : { authorization }),
-        signal,
-      });
-      await this.#answer(req, res, content, signal);
+      content = delivery.atHand(request) ?? (await delivery.get(request));
+      await this.#answer(req, res, content, request.signal);
     } catch (error) {
-      if (!signal.aborted) this.#failed(res, url, error);
+      if (!request.signal.aborted) this.#failed(res, request.url, error);
     } finally {
       content?.close();
     }
@@ -200,7 +198,8 @@ export class AptDoor {
       res.writeHead(status, headers).end();
       return;
     }
-    await turnOf(res, signal);
+    const turn = turnOf(res, signal);
+    if (turn) await turn;
     if (content.whole && start === 0 && end === content.size) {
       res.writeHead(status, headers).end(content.whole());
       return;

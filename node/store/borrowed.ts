@@ -136,6 +136,10 @@ export class BorrowingStore implements Store {
     return (await this.#store.open(digest)) ?? (await this.#openLoan(digest));
   }
 
+  atHand(digest: Digest): ObjectReader | undefined {
+    return this.#store.atHand(digest);
+  }
+
   partial(key: string, sizeHint?: number): Promise<PartialObject> {
     return this.#store.partial(key, sizeHint);
   }

@@ -157,6 +157,10 @@ export class FileStore implements Store {
     return this.#closed ? refused() : this.#readers.open(digest);
   }
 
+  atHand(digest: Digest): ObjectReader | undefined {
+    return this.#closed ? undefined : this.#readers.atHand(digest);
+  }
+
   partial(key: string, sizeHint = 0): Promise<PartialObject> {
     return this.#closed ? refused() : this.#partials.open(key, sizeHint);
   }

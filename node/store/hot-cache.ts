@@ -1,8 +1,10 @@
 // Small objects that are asked for again and again, in memory, under a budget of bytes.
 import type { Digest } from '../content/digest.ts';
+import type { StoredObject } from './store.ts';
 
-/** A whole object: its bytes and the hashes of its pieces. */
+/** A whole object: what it is, its bytes and the hashes of its pieces. */
 export interface HotObject {
+  readonly object: StoredObject;
   readonly body: Buffer;
   readonly pieceHashes: Buffer;
 }

@@ -62,6 +62,15 @@ export class MemoryStore implements Store {
 
   async open(digest: Digest): Promise<ObjectReader | undefined> {
     this.#refuseClosed();
+    return this.#open(digest);
+  }
+
+  atHand(digest: Digest): ObjectReader | undefined {
+    const reader = this.#closed ? undefined : this.#open(digest);
+    return reader && { ...reader, body: this.#objects.get(digest)!.body };
+  }
+
+  #open(digest: Digest): ObjectReader | undefined {
     const entry = this.#objects.get(digest);
     if (entry === undefined) return undefined;
     this.#objects.delete(digest);

@@ -58,15 +58,27 @@ export class ObjectReaders {
     }
   }
 
+  /** See Store.atHand. */
+  atHand(digest: Digest): ObjectReader | undefined {
+    const { objects, hot } = this.#deps;
+    const entry = objects.get(digest);
+    const found = entry?.doubtful === false ? hot.get(digest) : undefined;
+    if (entry === undefined || found === undefined) return undefined;
+    objects.pin(entry);
+    objects.touch(entry);
+    return this.#readerInMemory(entry, found);
+  }
+
+  #readerInMemory(entry: ObjectEntry, { object, body, pieceHashes }: HotObject): ObjectReader {
+    const read = async (from: number, length: number) => body.subarray(from, from + length);
+    return { ...object, pieceHashes, body, ...this.#reading(entry, read) };
+  }
+
   async #reader(entry: ObjectEntry): Promise<ObjectReader | undefined> {
     const { log, objects, files, trust } = this.#deps;
     const { digest, size } = entry;
     const hot = this.#deps.hot.get(digest) ?? (await this.#heat(entry));
-    if (hot !== undefined) {
-      const { body, pieceHashes } = hot;
-      const read = async (from: number, length: number) => body.subarray(from, from + length);
-      return { ...this.#readerOf(entry, pieceHashes, read), body };
-    }
+    if (hot !== undefined) return this.#readerInMemory(entry, hot);
     if (!entry.seen && !(await files.isWhole(digest, size))) {
       log.warn({ digest }, 'stored object has a wrong size');
       await objects.drop(entry);
@@ -79,19 +91,18 @@ export class ObjectReaders {
       return (await trust.verify(entry)) ? await this.#reader(entry) : undefined;
     }
     entry.hashes = hashes;
-    return this.#readerOf(entry, hashes, async (from, length, into) => {
+    const reading = this.#reading(entry, async (from, length, into) => {
       const now = cached ? files.readNow(digest, from, length, into) : undefined;
       const bytes = now ?? (await files.read(digest, from, length, into));
       entry.cached = nowSeconds(this.#deps.clock);
       return bytes;
     });
+    return { ...objectOf(entry), pieceHashes: hashes, ...reading };
   }
 
-  #readerOf(entry: ObjectEntry, pieceHashes: Buffer, read: ObjectReader['read']): ObjectReader {
+  #reading(entry: ObjectEntry, read: ObjectReader['read']): Pick<ObjectReader, 'read' | 'close'> {
     let closed = false;
     return {
-      ...objectOf(entry),
-      pieceHashes,
       read: async (offset, length, into) => {
         if (closed) throw new HerdError('INTERNAL', 'reader is closed');
         if (offset < 0 || length < 0 || offset + length > entry.size) {
@@ -121,8 +132,9 @@ export class ObjectReaders {
     const hasher = new PieceHasher();
     hasher.update(body);
     if (!hasher.end().equals(pieceHashes)) return undefined;
-    if (!entry.gone) hot.add(digest, { body, pieceHashes });
-    return { body, pieceHashes };
+    const found = { object: objectOf(entry), body, pieceHashes };
+    if (!entry.gone) hot.add(digest, found);
+    return found;
   }
 
   /** Whether it is read at once: two changes of thread for a piece take longer than the reading. */

@@ -61,6 +61,11 @@ export interface Store {
   /** `undefined` when it is not here (any more) or fails verification. Marks it as used. */
   open(digest: Digest): Promise<ObjectReader | undefined>;
   /**
+   * As `open`, at once: `undefined` also when it takes more than memory to tell, or when its bytes
+   * do not lie there. What it gives has a `body`.
+   */
+  atHand(digest: Digest): ObjectReader | undefined;
+  /**
    * Starts or resumes a partial object under `key` (a digest, or any other name of at most 200
    * characters of [A-Za-z0-9._-]). One at a time per key. `sizeHint` in bytes lets the store make
    * room by eviction beforehand.

@@ -85,6 +85,18 @@ export function catalogContract(name: string, make: () => Promise<CatalogHarness
       expect(await entry('pool/main/p/p7/p7_1_amd64.deb')).toBeUndefined();
     });
 
+    it('has at hand what was looked up since anything was learned', async () => {
+      const url = `${base}pool/main/p/p7/p7_1_amd64.deb`;
+      expect(catalog.atHand(url)).toBeUndefined();
+      await catalog.learn(main, files(100));
+      const entry = await catalog.lookup(url);
+      expect(catalog.atHand(url)).toEqual(entry);
+      await catalog.learn({ ...main, indexDigest: digestOf('2') }, files(100, 'new'));
+      expect(catalog.atHand(url)).not.toEqual(entry);
+      await catalog.learn(main, []);
+      expect(catalog.atHand(url)).toBeUndefined();
+    });
+
     it('keeps the old files when learning breaks off', async () => {
       await catalog.learn(main, files(100));
       async function* broken() {

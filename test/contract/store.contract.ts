@@ -153,6 +153,28 @@ function partials(fixture: Make): void {
 }
 
 function objects(fixture: Make): void {
+  it('has at hand what was read twice, while it is here', async () => {
+    const { store } = await fixture({ maxBytes: 3000 });
+    const bytes = body(1000);
+    const digest = await put(store, bytes);
+    for (let time = 0; time < 2; time++) await (await store.open(digest))?.close();
+    const reader = store.atHand(digest)!;
+    expect(reader).toMatchObject({ digest, size: 1000, lastModified });
+    expect(reader.body?.equals(bytes)).toBe(true);
+    expect(reader.pieceHashes.equals(hashesOf(bytes))).toBe(true);
+    expect((await readAll(reader)).equals(bytes)).toBe(true);
+    // It counts as used, and what is open is not evicted.
+    await put(store, body(1001));
+    store.atHand(digest);
+    await put(store, body(1002));
+    await reader.close();
+    expect(store.stat(digest)).toBeDefined();
+    await store.delete(digest);
+    expect(store.atHand(digest)).toBeUndefined();
+    await store.close();
+    expect(store.atHand(digest)).toBeUndefined();
+  });
+
   it('knows nothing of an unknown digest', async () => {
     const { store } = await fixture();
     const digest = digestOf('nobody');

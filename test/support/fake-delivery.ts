@@ -9,6 +9,8 @@ export type FakeObject = Partial<Content> & { readonly bytes?: Buffer };
 export class FakeDelivery implements Delivery {
   readonly requests: ContentRequest[] = [];
   readonly reads: { url: string; start: number; end: number | undefined }[] = [];
+  /** By path: what is at hand. */
+  inMemory: Record<string, FakeObject> = {};
   opened = 0;
   closed = 0;
   readonly #find: (path: string) => FakeObject | Promise<FakeObject> | undefined;
@@ -21,6 +23,12 @@ export class FakeDelivery implements Delivery {
   ) {
     this.#find = find;
     this.#remember = options.remember;
+  }
+
+  atHand(request: ContentRequest): Content | undefined {
+    const found = this.inMemory[new URL(request.url).pathname];
+    if (found) this.opened++;
+    return found && this.#content(request.url, found);
   }
 
   async get(request: ContentRequest): Promise<Content> {

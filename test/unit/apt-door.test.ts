@@ -86,6 +86,26 @@ describe('one object', () => {
     expect(answer.body.equals(bytes)).toBe(true);
   });
 
+  test('that lies in memory is given without asking, in its turn', async () => {
+    const { promise: slow, resolve } = Promise.withResolvers<FakeObject>();
+    const { client, delivery } = await fixture({ ...objects, '/slow.deb': slow as never });
+    const small = Buffer.from('small');
+    delivery.inMemory['/small.deb'] = { bytes: small, whole: () => small };
+    const raw = (await client()).send(
+      ['/small.deb', '/slow.deb', '/small.deb', '/a.deb'].map((path) => request(path)).join(''),
+    );
+    expect((await raw.answer()).body.equals(small)).toBe(true);
+    expect(delivery.requests.map(({ url }) => new URL(url).pathname)).toEqual([
+      '/slow.deb',
+      '/a.deb',
+    ]);
+    resolve({ bytes: Buffer.from('slow') });
+    expect(`${(await raw.answer()).body}`).toBe('slow');
+    expect((await raw.answer()).body.equals(small)).toBe(true);
+    expect((await raw.answer()).body.equals(bytes)).toBe(true);
+    expect(delivery.closed).toBe(4);
+  });
+
   test('HEAD has the headers and no bytes', async () => {
     const { client, delivery } = await fixture(objects);
     const raw = (await client()).send(request('/a.deb', [], 'HEAD') + request('/a.deb'));

@@ -17,6 +17,36 @@ test('a name whose bytes nobody kept, replaced upstream meanwhile: the new bytes
   expect(upstream.open).toBe(0);
 });
 
+describe('what lies in memory', () => {
+  const object = objectOf('h/hot.deb', 1000);
+  const { signal } = new AbortController();
+  const request = { url: object.url, noCache: false, signal };
+  const upstream = new FakeUpstream(() => ({ body: object.body, size: 1000 }));
+
+  test('is at hand, whole or in part, and counted as given', async () => {
+    const { get, nodes } = herdFixture({ nodes: 1, objects: [object], upstream });
+    const { delivery, counters } = nodes[0]!;
+    expect(delivery.atHand(request)).toBeUndefined();
+    await get(0, object.url);
+    const content = delivery.atHand(request)!;
+    expect(content).toMatchObject({ digest: object.digest, size: 1000, mustRestart: false });
+    const before = counters.get('apt.bytes.local');
+    expect(content.whole?.().equals(object.body)).toBe(true);
+    const parts: Buffer[] = [];
+    for await (const part of content.read(10, 20, signal)) parts.push(part);
+    expect(Buffer.concat(parts).equals(object.body.subarray(10, 20))).toBe(true);
+    expect(counters.get('apt.bytes.local') - before).toBe(1010);
+    content.close();
+  });
+
+  test('is not what a client with credentials asks for', async () => {
+    const { get, nodes } = herdFixture({ nodes: 1, objects: [object], upstream });
+    await get(0, object.url);
+    const withCredentials = { ...request, authorization: 'Basic eDp5' };
+    expect(nodes[0]!.delivery.atHand(withCredentials)).toBeUndefined();
+  });
+});
+
 describe('a client that holds wrong bytes', () => {
   const object = objectOf('t/tainted.deb', 2.5 * PIECE_BYTES);
 

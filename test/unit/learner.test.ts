@@ -132,6 +132,17 @@ describe('IndexLearner', () => {
     expect(f.learner.pending).toBe(1);
   });
 
+  it('has nothing at hand of what a pending index may list', async () => {
+    await f.deliver(`${binary}Packages`, stanza('pool/a.deb'));
+    expect(await f.word('pool/a.deb')).toBe(digestOf('pool/a.deb'));
+    await f.deliver('http://mirror.example/flat/Packages', stanza('./b.deb'));
+    expect(f.learner.atHand(`${archive}pool/a.deb`)?.digest).toBe(digestOf('pool/a.deb'));
+    await f.deliver(`${binary}Packages`, stanza('pool/a.deb', 'other'));
+    expect(f.learner.atHand(`${archive}pool/a.deb`)).toBeUndefined();
+    expect(await f.word('pool/a.deb')).toBe(digestOf('other'));
+    expect(f.learner.atHand(`${archive}pool/a.deb`)?.digest).toBe(digestOf('other'));
+  });
+
   it('learns pending indexes when it has been quiet', async () => {
     await f.deliver(`${binary}Packages`, stanza('pool/a.deb'));
     await f.deliver(`${binary}Packages`, stanza('pool/b.deb'));
