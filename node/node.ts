@@ -251,8 +251,8 @@ function openHeart({ config, platform, started }: Site, base: Base, net: Network
   const links = new LinkRates(common);
   const flights = started.add(new Flights({ ...common, pool, discovery, swarms, links }));
   base.later.busy = () => flights.active > 0;
-  const answered = () => counters.get('apt.requests') + counters.get('peer.requests');
-  const idle = collectWhileIdle({ clock, busy: base.later.busy, answered });
+  const served = () => counters.get('apt.requests') + counters.get('sent.bytes.peer');
+  const idle = collectWhileIdle({ clock, busy: base.later.busy, served });
   started.add({ close: async () => idle.cancel() });
   base.later.heldElsewhere = (digest) => cameFromMember(flights, digest);
   const names = new Names(

@@ -36,8 +36,8 @@ interface IdleDeps {
   readonly clock: Clock;
   /** Whether something is on its way. */
   busy(): boolean;
-  /** Requests answered since the start. */
-  answered(): number;
+  /** Grows with whatever is given out. */
+  served(): number;
 }
 
 /**
@@ -45,13 +45,13 @@ interface IdleDeps {
  * the next transfer begins: V8's own limits (the launcher's options) leave that room until it is
  * over.
  */
-export function collectWhileIdle({ clock, busy, answered }: IdleDeps): Timer {
+export function collectWhileIdle({ clock, busy, served }: IdleDeps): Timer {
   const collect = collector();
   let kept = 0;
-  let before = answered();
+  let before = served();
   return clock.every(QUIET_EVERY_MS, () => {
     const last = before;
-    before = answered();
+    before = served();
     if (busy() || before > last || usedBytes() < kept + WORTH_BYTES) return;
     collect({ type: 'major', flavor: 'last-resort' });
     kept = usedBytes();

@@ -10,14 +10,14 @@ const MINUTE = 60_000;
 const MiB = 1024 * 1024;
 setFlagsFromString('--expose-gc');
 const minor = runInNewContext('gc') as (options: { type: 'minor' }) => void;
-const state = { busy: false, answered: 0 };
+const state = { busy: false, served: 0 };
 let clock: ManualClock;
 let timer: Timer;
 
 beforeEach(() => {
   state.busy = false;
   clock = new ManualClock();
-  timer = collectWhileIdle({ clock, busy: () => state.busy, answered: () => state.answered });
+  timer = collectWhileIdle({ clock, busy: () => state.busy, served: () => state.served });
   clock.advance(MINUTE);
 });
 afterEach(() => timer.cancel());
@@ -38,9 +38,9 @@ test('an idle node collects what a transfer left', async () => {
   expect(left.deref()).toBeUndefined();
 });
 
-test('one that answers requests waits until it has answered none for a while', async () => {
+test('one that serves waits until it has served nothing for a while', async () => {
   const left = await garbageOf(12);
-  state.answered++;
+  state.served++;
   clock.advance(10_000);
   expect(left.deref()).toBeDefined();
   await sleep(1);
