@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { StatusReport } from '../../../node/status/report.ts';
 import { writeFleetKey } from '../../fixtures/daemon.ts';
-import { nodeFlags } from '../../fixtures/node-flags.ts';
+import { nodeCommand } from '../../fixtures/launcher.ts';
 import type { LabProcess } from '../host.ts';
 import type { FleetHandle, LabNode, LabRun, RunningSystem, System, Wishes } from '../run.ts';
 import { treeOf } from '../usage.ts';
@@ -119,7 +119,7 @@ class Fleet implements FleetHandle, RunningSystem {
     const { server } = this.#run;
     const state = join(this.#dir, 'compile');
     await mkdir(state, { recursive: true });
-    const command = [process.execPath, ...nodeFlags, productMain, 'run', '--state', state];
+    const command = [...nodeCommand, productMain, 'run', '--state', state];
     const logFile = `${state}.log`;
     const daemon = server.start([...command, '--apt-listen', '127.0.0.1:3142'], { logFile });
     const serves = async () => (await server.fetch(statusUrl)) !== undefined;
@@ -154,9 +154,8 @@ class Fleet implements FleetHandle, RunningSystem {
     const corrupt = this.#wishes.corruptNode === node.index;
     const profiled = profile !== undefined && node.index <= 2;
     const command = [
-      process.execPath,
+      ...nodeCommand,
       ...(profiled ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : []),
-      ...nodeFlags,
       ...[corrupt ? corruptMain : productMain, 'run'],
       ...['--apt-listen', '127.0.0.1:3142'],
       ...['--peer-listen', `${node.host.address}:3143`],
