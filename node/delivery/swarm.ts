@@ -10,11 +10,11 @@ import { chooseSource, type FanOut, type Participant, ROOT } from './handout.ts'
 /** The owner gives so much at once: to send a member elsewhere costs more than a small copy. */
 const SMALL_ROUND_BYTES = MiB;
 const fanOuts = {
-  small: { root: 4, relay: 4 },
+  small: { root: 4, relay: 4, rootFirst: true },
   /** The WAN is the narrow place: a relay's uplink has room for more than one copy. */
-  cold: { root: 2, relay: 2 },
+  cold: { root: 2, relay: 2, rootFirst: false },
   /** The uplinks are the narrow place. */
-  warm: { root: 1, relay: 1 },
+  warm: { root: 1, relay: 1, rootFirst: false },
 } as const satisfies Record<string, FanOut>;
 
 /** Behind the front by this much, a relay holds up those behind it. */
@@ -39,6 +39,7 @@ interface Place extends Participant {
   leads: boolean;
   parent: string | undefined;
   children: number;
+  given: number;
   lagging: boolean;
   /** Reports in a row in which it was behind. */
   lags: number;
@@ -60,6 +61,7 @@ export class Swarm {
   size: number | undefined;
   /** Streams that this node itself gives of the object. */
   rootChildren = 0;
+  #rootGiven = 0;
 
   constructor(digest: Digest, size: number | undefined, clock: Clock) {
     this.digest = digest;
@@ -86,6 +88,7 @@ export class Swarm {
       leads: false,
       parent: undefined,
       children: 0,
+      given: 0,
       accusers: new Set(),
       lagging: false,
       lags: 0,
@@ -109,10 +112,13 @@ export class Swarm {
       exclude: new Set([...exclude, ...this.#shunned()]),
       participants: this.#places,
       rootChildren: this.rootChildren,
+      rootGiven: this.#rootGiven,
       fanOut: this.#fanOut(fedByUpstream),
     });
     this.#assign(asker, source);
-    return this.#places.get(source)?.member;
+    const place = this.#places.get(source);
+    if (place) place.given++;
+    return place?.member;
   }
 
   *#shunned(): Iterable<string> {
@@ -122,6 +128,7 @@ export class Swarm {
   /** `id` gets its bytes from this node. */
   placeAtRoot(id: string): void {
     this.#assign(id, ROOT);
+    this.#rootGiven++;
   }
 
   /**
@@ -267,9 +274,9 @@ export class Swarm {
 
   #fanOut(fedByUpstream: boolean): FanOut {
     if (this.small) {
-      const { root, relay } = fanOuts.small;
+      const { small } = fanOuts;
       const atOnce = Math.floor(SMALL_ROUND_BYTES / (this.size ?? SMALL_BYTES));
-      return { root: Math.max(root, atOnce), relay };
+      return { ...small, root: Math.max(small.root, atOnce) };
     }
     return fedByUpstream ? fanOuts.cold : fanOuts.warm;
   }

@@ -8,13 +8,15 @@ import {
   ROOT,
 } from '../../node/delivery/handout.ts';
 
-const fanOut = { root: 2, relay: 2 };
+const fanOut = { root: 2, relay: 2, rootFirst: false };
 
 function query(participants: readonly Partial<Participant>[], more: Partial<HandoutQuery> = {}) {
   const all = participants.map((fields) => ({
     id: '?',
     parent: ROOT,
+    whole: false,
     children: 0,
+    given: 0,
     lagging: false,
     ...fields,
   }));
@@ -23,6 +25,7 @@ function query(participants: readonly Partial<Participant>[], more: Partial<Hand
     exclude: new Set<string>(),
     participants: new Map(all.map((each) => [each.id, each])),
     rootChildren: all.filter(({ parent }) => parent === ROOT).length,
+    rootGiven: 0,
     fanOut,
     ...more,
   };
@@ -51,6 +54,21 @@ describe('a newcomer', () => {
       {},
       'b',
     ],
+    [
+      'by whoever has the whole as soon as by the root, if that one gave less',
+      [
+        { id: 'a', parent: undefined, whole: true, given: 2 },
+        { id: 'b', parent: undefined, whole: true, given: 1 },
+      ],
+      { rootGiven: 2 },
+      'b',
+    ],
+    [
+      'by the root nevertheless, when to be sent elsewhere costs more',
+      [{ id: 'a', parent: undefined, whole: true }],
+      { rootGiven: 2, fanOut: { ...fanOut, rootFirst: true } },
+      ROOT,
+    ],
     ['never by an excluded one', [{ id: 'a' }, { id: 'b' }], { exclude: new Set(['a']) }, 'b'],
     [
       'never by one that gets its bytes from it',
@@ -76,20 +94,25 @@ test('whatever happens: no circles, never an excluded or lagging one, uplinks bo
     asker: fc.nat(29),
     exclude: fc.array(fc.nat(29), { maxLength: 3 }),
     lags: fc.nat(60),
+    whole: fc.nat(60),
   });
+  const newcomer = { whole: false, children: 0, given: 0, lagging: false };
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
       const all = new Map<string, Participant & { parent: string | undefined }>();
       const childrenOf = (id: string) => [...all.values()].filter((p) => p.parent === id).length;
-      for (const { asker, exclude, lags } of steps) {
+      for (const { asker, exclude, lags, whole } of steps) {
         const id = `n${asker}`;
         const excluded = new Set(exclude.map((n) => `n${n}`));
         const had = all.get(id);
-        all.set(id, { id, parent: had ? had.parent : undefined, children: 0, lagging: false });
+        all.set(id, { ...newcomer, id, parent: had?.parent });
         const now = new Map(
           [...all.values()].map((p) => [
             p.id,
-            { ...p, children: childrenOf(p.id), lagging: p.id === `n${lags}` },
+            {
+              ...{ ...p, children: childrenOf(p.id) },
+              ...{ lagging: p.id === `n${lags}`, whole: p.id === `n${whole}` },
+            },
           ]),
         );
         const source = chooseSource({
@@ -97,6 +120,7 @@ test('whatever happens: no circles, never an excluded or lagging one, uplinks bo
           exclude: excluded,
           participants: now,
           rootChildren: childrenOf(ROOT),
+          rootGiven: 0,
           fanOut,
         });
         expect(source).not.toBe(id);
@@ -113,7 +137,7 @@ test('whatever happens: no circles, never an excluded or lagging one, uplinks bo
         );
         const load = source === ROOT ? childrenOf(ROOT) : (now.get(source)?.children ?? 0);
         if (free.length > 0 || childrenOf(ROOT) < fanOut.root) expect(load).toBeLessThan(places);
-        all.set(id, { id, parent: source, children: 0, lagging: false });
+        all.set(id, { ...newcomer, id, parent: source });
         for (let at: string | undefined = id, hops = 0; at && at !== ROOT; hops++) {
           expect(hops).toBeLessThan(all.size + 1);
           at = all.get(at)?.parent;
