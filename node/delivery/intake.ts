@@ -148,6 +148,7 @@ export class Intake {
     const assembler = new PieceAssembler(this.#deps.pool, skip);
     for await (const chunk of body) {
       counters.add(`received.bytes.upstream.${role}`, chunk.length);
+      this.#deps.links.noteUpstream(chunk.length);
       this.#deps.garbage.note(chunk.length);
       for (const piece of assembler.push(chunk)) await this.#appendOwn(piece, role);
       if (this.#flight.state !== 'running') return;
@@ -221,6 +222,8 @@ export class Intake {
     this.#takeFrom('peer', labelOf(peer));
     this.rootHeardMs = this.#deps.clock.monotonicMs();
     const pull = this.pull;
+    const { links } = this.#deps;
+    links.began();
     try {
       while (this.open && (await this.#takeFrame(peer, stream)));
       // It gave what it was asked for, or all it had: nothing more is to be had from it.
@@ -228,6 +231,7 @@ export class Intake {
     } catch (error) {
       return pull?.signal.aborted ? 'ended' : this.#sourceFailed(peer, error);
     } finally {
+      links.ended();
       this.#source = 'none';
       if (this.#flight.state === 'whole') stream.done();
       else stream.cancel();

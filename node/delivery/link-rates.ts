@@ -9,26 +9,51 @@ const BUCKETS = 60;
 const ROOM = 1 / 4;
 /** Below this part of what most others' links have carried, this one is narrow ... */
 const NARROW = 1 / 3;
-/** ... if so much came through it that it had to show what it can do, ... */
+/** ... if members gave so much, for so long, that it had to show what it can do, ... */
 const EVIDENCE_BYTES = 1024 * 1024;
+const EVIDENCE_MS = 3_000;
 /** ... and so many others are known. */
 const OTHERS_MIN = 3;
 const OTHERS_MAX = 1_000;
 
 export class LinkRates {
   readonly #clock: Clock;
-  /** Bytes of each second, in a ring; `#second` is the latest one. */
+  // Of each second, in rings: all bytes, those from members, ms in which a member was giving.
   readonly #bytes = new Float64Array(BUCKETS);
-  #second = 0;
+  readonly #given = new Float64Array(BUCKETS);
+  readonly #givingMs = new Float64Array(BUCKETS);
+  /** The rings are right up to here. */
+  #nowMs: number;
+  /** Members that are giving. */
+  #givers = 0;
   /** What the links of others have carried, bytes per second, by member. */
   readonly #others = new Map<string, number>();
 
   constructor(deps: { clock: Clock }) {
     this.#clock = deps.clock;
+    this.#nowMs = deps.clock.monotonicMs();
   }
 
-  /** So many bytes came in from a member: what upstream gives says little of the link. */
+  /** A member begins to give. */
+  began(): void {
+    this.#goOn();
+    this.#givers++;
+  }
+
+  /** A member gives no more. */
+  ended(): void {
+    this.#goOn();
+    this.#givers--;
+  }
+
+  /** So many bytes came in from a member. */
   note(bytes: number): void {
+    this.noteUpstream(bytes);
+    this.#given[this.#second % BUCKETS]! += bytes;
+  }
+
+  /** So many came in from upstream. How few that are says nothing of the link. */
+  noteUpstream(bytes: number): void {
     this.#goOn();
     this.#bytes[this.#second % BUCKETS]! += bytes;
   }
@@ -67,7 +92,11 @@ export class LinkRates {
     const rates = [...this.#others.values()].sort((a, b) => a - b);
     const median = rates[rates.length >> 1]!;
     if (this.best >= NARROW * median) return false;
-    return this.#bytes.reduce((sum, bytes) => sum + bytes, 0) >= EVIDENCE_BYTES;
+    return total(this.#given) >= EVIDENCE_BYTES && total(this.#givingMs) >= EVIDENCE_MS;
+  }
+
+  get #second(): number {
+    return Math.floor(this.#nowMs / BUCKET_MS);
   }
 
   /** Of the seconds up to `last`. */
@@ -79,11 +108,22 @@ export class LinkRates {
     return sum;
   }
 
-  /** Empties the seconds in which nothing came. */
+  /** Up to now: empties the seconds in which nothing came. */
   #goOn(): void {
-    const now = Math.floor(this.#clock.monotonicMs() / BUCKET_MS);
-    const from = Math.max(this.#second + 1, now - BUCKETS + 1);
-    for (let second = from; second <= now; second++) this.#bytes[second % BUCKETS] = 0;
-    this.#second = now;
+    const beforeMs = this.#nowMs;
+    const before = this.#second;
+    this.#nowMs = this.#clock.monotonicMs();
+    const now = this.#second;
+    for (let second = Math.max(before, now - BUCKETS); second <= now; second++) {
+      const at = second % BUCKETS;
+      if (second > before) this.#bytes[at] = this.#given[at] = this.#givingMs[at] = 0;
+      if (this.#givers === 0) continue;
+      const startMs = Math.max(beforeMs, second * BUCKET_MS);
+      this.#givingMs[at]! += Math.min(this.#nowMs, (second + 1) * BUCKET_MS) - startMs;
+    }
   }
+}
+
+function total(ring: Float64Array): number {
+  return ring.reduce((sum, each) => sum + each, 0);
 }

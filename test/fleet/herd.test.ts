@@ -133,11 +133,16 @@ describe('a herd without faults', () => {
 });
 
 describe('an owner with a narrow link', () => {
-  /** As if the links had carried so much of late. */
-  function herdWithLinks(object: HerdObject, upstream: FakeUpstream, ownersMib: number) {
+  /** As if the links had carried so much in the last seconds. */
+  async function herdWithLinks(object: HerdObject, upstream: FakeUpstream, ownersMib: number) {
     const herd = herdFixture({ nodes: 8, objects: [object], upstream, clock: fastClock(8) });
     const [owner = 0, successor = 0, ...others] = herd.ranking(object);
-    for (const { n, links } of herd.nodes) links.note((n === owner ? ownersMib : 60) * MiB);
+    for (const { n, links } of herd.nodes) {
+      links.began();
+      links.note((n === owner ? ownersMib : 60) * MiB);
+    }
+    await sleep(3_000 / 8);
+    for (const { links } of herd.nodes) links.ended();
     return { herd, owner: herd.nodes[owner]!, successor: herd.nodes[successor]!, others };
   }
   const fetches = (node: Herd['nodes'][number]) => node.counters.get('upstream.requests.elected');
@@ -148,7 +153,7 @@ describe('an owner with a narrow link', () => {
 
   test('lets the next in rank fetch, for others and for itself', async () => {
     const upstream = upstreamOf([middle], () => sleep(1));
-    const { herd, owner, successor, others } = herdWithLinks(middle, upstream, 2);
+    const { herd, owner, successor, others } = await herdWithLinks(middle, upstream, 2);
     hears(owner);
     const early = others.slice(0, 4);
     await Promise.all(early.map((n) => herd.get(n, middle.url)));
@@ -163,7 +168,7 @@ describe('an owner with a narrow link', () => {
   test('that shows in the middle of a fetch: the next in rank goes on from there', async () => {
     const shown = Promise.withResolvers<void>();
     const upstream = upstreamOf([large], (at) => (at < 2 * MiB ? sleep(1) : shown.promise));
-    const { herd, owner, successor, others } = herdWithLinks(large, upstream, 2);
+    const { herd, owner, successor, others } = await herdWithLinks(large, upstream, 2);
     const [late = 0, ...early] = others.slice(0, 3);
     const got = [owner.n, ...early].map((n) => herd.get(n, large.url));
     await vi.waitFor(() => expect(upstream.bytes).toBeGreaterThan(MiB));

@@ -7,10 +7,12 @@ function fixture() {
   const clock = new ManualClock();
   const links = new LinkRates({ clock });
   const carry = (seconds: number, bytesPerSecond: number) => {
+    links.began();
     for (let second = 0; second < seconds; second++) {
       links.note(bytesPerSecond);
       clock.advance(1000);
     }
+    links.ended();
   };
   const others = (...rates: number[]) => {
     rates.forEach((rate, n) => {
@@ -61,6 +63,34 @@ test('a link that had little to carry is not narrow', () => {
   expect(links.narrow).toBe(false);
   carry(2, MiB / 4);
   expect(links.narrow).toBe(true);
+});
+
+test('nor is one that has only begun to carry', () => {
+  const { clock, links, carry, others } = fixture();
+  others(6 * MiB, 6 * MiB, 6 * MiB);
+  clock.advance(400);
+  carry(2, 2 * MiB);
+  expect(links.narrow).toBe(false);
+  clock.advance(20_000);
+  expect(links.narrow, 'nothing was to be carried').toBe(false);
+  carry(1, 0);
+  expect(links.narrow).toBe(true);
+  clock.advance(60_000);
+  expect(links.narrow, 'a minute later').toBe(false);
+});
+
+test('what upstream gives shows what a link can do, not what it cannot', () => {
+  const { links, carry, others } = fixture();
+  others(6 * MiB, 6 * MiB, 6 * MiB);
+  links.began();
+  for (let second = 0; second < 5; second++) links.noteUpstream(MiB);
+  links.ended();
+  carry(5, 0.1 * MiB);
+  expect(links.narrow).toBe(false);
+  carry(5, 0.2 * MiB);
+  expect(links.narrow).toBe(true);
+  links.noteUpstream(6 * MiB);
+  expect(links.narrow).toBe(false);
 });
 
 test('of so many members no more than a thousand are remembered', () => {
