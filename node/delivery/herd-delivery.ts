@@ -66,7 +66,10 @@ export class HerdDelivery implements Delivery {
     const { book, store } = this.#deps;
     const listed = request.authorization === undefined ? book.atHand(request.url) : undefined;
     const stored = listed && store.atHand(listed.digest);
-    return stored && this.#fromStore(stored, {});
+    if (stored === undefined) return undefined;
+    // It may have come for others: only what apt asks here for is learned from.
+    book.noteObject(request.url, stored.digest, stored.size);
+    return this.#fromStore(stored, {});
   }
 
   async get(request: ContentRequest): Promise<Content> {

@@ -141,7 +141,7 @@ describe('an owner with a narrow link', () => {
       links.began();
       links.note((n === owner ? ownersMib : 60) * MiB);
     }
-    await sleep(3_000 / 8);
+    await sleep(3_200 / 8);
     for (const { links } of herd.nodes) links.ended();
     return { herd, owner: herd.nodes[owner]!, successor: herd.nodes[successor]!, others };
   }

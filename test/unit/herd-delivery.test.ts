@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Content } from '../../node/delivery/delivery.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
+import { hashesOf } from '../contract/store.contract.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
 import { herdFixture, objectOf } from '../fixtures/herd.ts';
 
@@ -37,6 +38,16 @@ describe('what lies in memory', () => {
     expect(Buffer.concat(parts).equals(object.body.subarray(10, 20))).toBe(true);
     expect(counters.get('apt.bytes.local') - before).toBe(1010);
     content.close();
+  });
+
+  test('and came for other members is noted when apt asks for it, too', async () => {
+    const { nodes } = herdFixture({ nodes: 1, objects: [object], upstream });
+    const { delivery, store, noted } = nodes[0]!;
+    const partial = await store.partial(object.digest);
+    await partial.append(object.body);
+    await partial.commit({ digest: object.digest, size: 1000 }, hashesOf(object.body));
+    expect(delivery.atHand(request)).toBeDefined();
+    expect(noted).toEqual([object.url]);
   });
 
   test('is not what a client with credentials asks for', async () => {
