@@ -38,12 +38,16 @@ interface HttpPeersDeps {
 interface HttpPeersOptions {
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
+  /** To the machine alone; longer than a lost SYN takes to be sent again (1 s, RFC 6298). */
+  readonly reachMs: number;
   /** After this long without it, one more is tried beside it. */
   readonly connectRetryMs: number;
   /** Ticks of the quiet watch, in ms; the two below count them. */
   readonly tickMs: number;
   /** From the request to the head of the answer. */
   readonly answerTicks: number;
+  /** Of these: then it is looked whether the machine is still there. */
+  readonly probeTicks: number;
   /**
    * Without any byte. Not without a whole frame: on a link that many share, a piece may take longer
    * than this. Who gives too little is found by what its readers report (delivery/swarm.ts).
@@ -53,9 +57,11 @@ interface HttpPeersOptions {
 
 const defaults: HttpPeersOptions = {
   connectTimeoutMs: 8_000,
+  reachMs: 2_500,
   connectRetryMs: 3_000,
   tickMs: 1_000,
   answerTicks: 10,
+  probeTicks: 1,
   silenceTicks: 3,
 };
 
@@ -210,13 +216,14 @@ export class HttpPeers implements Peers {
     let entry = this.#peers.get(key);
     if (!entry) {
       const { tls } = this.#deps;
-      const { connectTimeoutMs, connectRetryMs } = this.#options;
+      const { connectTimeoutMs, reachMs, connectRetryMs } = this.#options;
       const { address, port } = peer;
       const options = {
         address,
         port,
         tls,
         connectTimeoutMs,
+        reachMs,
         retryMs: connectRetryMs,
         connectionsMax: CONNECTIONS_PER_PEER,
       };
@@ -252,6 +259,7 @@ interface Terms {
   readonly pieces: PiecePool;
   readonly watch: QuietWatch;
   readonly answerTicks: number;
+  readonly probeTicks: number;
   readonly silenceTicks: number;
 }
 
@@ -276,6 +284,12 @@ function exchange(
   let size = 0;
   let quiet: QuietGuard | undefined;
   const onAbort = () => running.abort(new HerdError('SOURCE_FAILED', 'no longer wanted'));
+  const silent = () => {
+    // While we ourselves do not read, the peer cannot be heard.
+    if (running.paused) return 'excused';
+    running.abort(new HerdError('SOURCE_STALLED', `${peer} is silent`));
+    return 'over';
+  };
   const settle = () => {
     quiet?.end();
     signal.removeEventListener('abort', onAbort);
@@ -284,16 +298,12 @@ function exchange(
     request,
     {
       started() {
-        quiet = terms.watch.guard(terms.answerTicks, () => {
-          // While we ourselves do not read, the peer cannot be heard.
-          if (running.paused) return 'excused';
-          running.abort(new HerdError('SOURCE_STALLED', `${peer} is silent`));
-          return 'over';
-        });
+        quiet = guardUnanswered(client, terms, silent);
       },
       head(code, headers) {
         status = code;
-        quiet?.allow(terms.silenceTicks);
+        quiet?.end();
+        quiet = terms.watch.guard(terms.silenceTicks, silent);
         if (headers.get('content-type') !== PIECES_TYPE) return;
         stream = new HttpPieceStream(terms.pieces, peer, running, settle);
         resolve({ kind: 'stream', stream });
@@ -325,6 +335,20 @@ function exchange(
   );
   signal.addEventListener('abort', onAbort, { once: true });
   return promise;
+}
+
+/** Before a daemon that does not answer is given up, its machine is asked. */
+function guardUnanswered(client: PeerClient, terms: Terms, silent: () => 'excused' | 'over') {
+  const { watch, probeTicks, answerTicks } = terms;
+  let probed = false;
+  const guard: QuietGuard = watch.guard(probeTicks, () => {
+    if (probed) return silent();
+    probed = true;
+    client.probe();
+    guard.allow(answerTicks - probeTicks);
+    return 'excused';
+  });
+  return guard;
 }
 
 function answerOf(status: number, value: unknown, peer: string): Answer {

@@ -1,7 +1,7 @@
 // Requests to one peer over HTTP/1.1 and TLS, on connections that are used again. A general client
 // hands every TLS record through two streams and a parser with memory of its own, which was more
 // than a tenth of a daemon's CPU in a rollout; here they pass through one buffer.
-import type { SocketConstructorOpts } from 'node:net';
+import { connect as connectTcp, type SocketConstructorOpts } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { AnswerReader } from './http-answer.ts';
@@ -42,6 +42,11 @@ interface PeerClientOptions {
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
   /**
+   * To the listening socket alone: the kernel of a machine that is up answers at once, however busy
+   * its processes are. Longer than a lost SYN takes to be sent again (1 s, RFC 6298).
+   */
+  readonly reachMs: number;
+  /**
    * After this long one more connection is tried beside the one that does not come: on a full
    * link a lost SYN is sent again after 1, 3 and 7 s (RFC 6298), a handshake's packet as late.
    */
@@ -59,6 +64,7 @@ export class PeerClient {
   /** All of them. */
   readonly #open = new Set<Connection>();
   #waiting: Job[] = [];
+  #probing = false;
   #closed = false;
 
   /** `buffer`: what is read goes through it; many clients may share it. */
@@ -91,12 +97,37 @@ export class PeerClient {
     return job;
   }
 
+  /**
+   * Asks the machine itself, when its daemon has not answered for a while: without power it is
+   * silent like a busy one, as long as only old connections are looked at.
+   */
+  probe(): void {
+    if (this.#probing || this.#closed) return;
+    this.#probing = true;
+    const { address, port, reachMs } = this.#options;
+    const socket = connectTcp({ host: address, port });
+    const timer = this.#deps.clock.after(reachMs, () => {
+      socket.destroy();
+      this.#failAll(unreached(this.#options));
+    });
+    // Refused: there is a machine, and old connections tell what became of its daemon.
+    socket.on('error', () => {});
+    socket.once('connect', () => socket.destroy());
+    socket.once('close', () => {
+      timer.cancel();
+      this.#probing = false;
+    });
+  }
+
   /** Ends all requests under way. */
   close(): void {
     this.#closed = true;
-    const gone = closed();
-    for (const job of this.#waiting.splice(0)) job.abort(gone);
-    for (const connection of this.#open) connection.destroy(gone);
+    this.#failAll(closed());
+  }
+
+  #failAll(reason: Error): void {
+    for (const job of this.#waiting.splice(0)) job.abort(reason);
+    for (const connection of this.#open) connection.destroy(reason);
   }
 
   #serve(): void {
@@ -213,7 +244,7 @@ class Connection {
   readonly #socket: TLSSocket;
   readonly #reader: AnswerReader;
   readonly #tell: ConnectionEvents;
-  #deadline: Timer;
+  readonly #deadlines: readonly Timer[];
   #job: Job | undefined;
   /** Its answer has come to the end. */
   #answered: Job | undefined;
@@ -239,12 +270,12 @@ class Connection {
     const reading: Pick<SocketConstructorOpts, 'onread'> = { onread: { buffer, callback } };
     const target: ConnectionOptions = { ...tls, host: address, port };
     this.#socket = connect(Object.assign(target, reading));
-    this.#deadline = this.#limit(deps.clock, options);
+    this.#deadlines = this.#limits(deps.clock, options);
     this.#socket.setNoDelay();
     // Through firewalls that forget who is silent.
     this.#socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     this.#socket.once('secureConnect', () => {
-      this.#deadline.cancel();
+      for (const deadline of this.#deadlines) deadline.cancel();
       this.#tell.free();
     });
     this.#socket.on('error', (error) => {
@@ -254,18 +285,17 @@ class Connection {
   }
 
   /** Tells when it is late, and gives it up in time. */
-  #limit(clock: Clock, options: TryOptions): Timer {
-    const { address, port, connectTimeoutMs, retryMs, timeoutMs } = options;
+  #limits(clock: Clock, options: TryOptions): Timer[] {
+    const { address, port, connectTimeoutMs, reachMs, retryMs, timeoutMs } = options;
     const giveUp = () => {
-      const text = `no connection to ${address}:${port} within ${connectTimeoutMs} ms`;
-      this.destroy(Object.assign(new Error(text), { code: 'ETIMEDOUT' }));
+      this.destroy(timedOut(`no connection to ${address}:${port} within ${connectTimeoutMs} ms`));
+    };
+    const reach = () => {
+      if (this.#socket.connecting) this.destroy(unreached(options));
     };
     const restMs = timeoutMs - retryMs;
-    if (restMs <= 0) return clock.after(timeoutMs, giveUp);
-    return clock.after(retryMs, () => {
-      this.#deadline = clock.after(restMs, giveUp);
-      this.#tell.late(restMs);
-    });
+    const late = restMs > 0 ? [clock.after(retryMs, () => this.#tell.late(restMs))] : [];
+    return [clock.after(reachMs, reach), clock.after(timeoutMs, giveUp), ...late];
   }
 
   /** Sends the request of `job`; only while it is free. */
@@ -323,7 +353,7 @@ class Connection {
   }
 
   #closed(): void {
-    this.#deadline.cancel();
+    for (const deadline of this.#deadlines) deadline.cancel();
     const error = this.#error ?? cut();
     this.#tell.useless(error);
     this.#job?.fail(error);
@@ -332,6 +362,14 @@ class Connection {
 
 function failSoon(job: Job | undefined, error: Error): void {
   queueMicrotask(() => job?.fail(error));
+}
+
+function unreached({ address, port, reachMs }: PeerClientOptions): Error {
+  return timedOut(`no machine answers at ${address}:${port} within ${reachMs} ms`);
+}
+
+function timedOut(text: string): Error {
+  return Object.assign(new Error(text), { code: 'ETIMEDOUT' });
 }
 
 function cut(): Error {

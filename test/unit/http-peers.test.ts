@@ -106,13 +106,15 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
 /** A peer that answers as it likes. */
 async function rogue(handle: Parameters<typeof createServer>[1]) {
   const server: Server = createServer(pskServerOptions(key), handle);
+  let connections = 0;
+  server.on('connection', () => connections++);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   ends.push(() => {
     server.closeAllConnections();
     server.close();
   });
   const { port } = server.address() as AddressInfo;
-  return { address: '127.0.0.1', port };
+  return { address: '127.0.0.1', port, connections: () => connections };
 }
 
 async function drain(stream: PieceStream): Promise<Buffer> {
@@ -266,6 +268,18 @@ describe('a peer that misbehaves', () => {
     const stream = (await peers.object(stuck, digest, { from: 0 }, signal()))!;
     expect(await stream.next()).toMatchObject({ type: 'meta' });
     await expect(stream.next()).rejects.toMatchObject(stalled);
+  });
+
+  test('silent before its answer: its machine is asked, and it may still come', async () => {
+    let answer = () => {};
+    const mute = await rogue((_req, res) => {
+      answer = () => res.end('[]');
+    });
+    const asked = client({ tickMs: 30, probeTicks: 1, answerTicks: 60 }).members(mute, signal());
+    await sleep(300);
+    expect(mute.connections()).toBe(2);
+    answer();
+    expect(await asked).toEqual([]);
   });
 
   test.each([

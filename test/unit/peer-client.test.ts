@@ -1,4 +1,5 @@
 // Connections to a peer: used again, given up, refused; against a real server with the key.
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
@@ -22,7 +23,10 @@ afterEach(() => {
   for (const end of ends.splice(0).reverse()) end();
 });
 
+const servers: Server[] = [];
+
 async function listening(server: Server) {
+  servers.push(server);
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => sockets.add(socket));
   server.listen(0, '127.0.0.1');
@@ -61,10 +65,29 @@ async function deafAtFirst(deaf: number) {
   return { port, connections: () => count };
 }
 
-function client(
-  port: number,
-  options: { connectionsMax?: number; connectTimeoutMs?: number; retryMs?: number } = {},
-) {
+/**
+ * A socket that nobody accepts from. `lose` fills its queue: from then on no SYN is answered, as by
+ * a machine without power.
+ */
+async function losable() {
+  const listen = 'IO::Socket::INET->new(Listen => 8, LocalAddr => "127.0.0.1")';
+  const script = `use IO::Socket::INET; $| = 1; $s = ${listen}; print $s->sockport; sleep 60`;
+  const holder = spawn('perl', ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  ends.push(() => holder.kill('SIGKILL'));
+  const [printed] = await once(holder.stdout, 'data');
+  const port = Number(printed);
+  const lose = async () => {
+    for (;;) {
+      const socket = connect(port, '127.0.0.1').on('error', () => {});
+      ends.push(() => socket.destroy());
+      const taken = once(socket, 'connect').then(() => true);
+      if (!(await Promise.race([taken, sleep(200, false)]))) return;
+    }
+  };
+  return { port, lose };
+}
+
+function client(port: number, options: Partial<ConstructorParameters<typeof PeerClient>[1]> = {}) {
   const made = new PeerClient(
     { clock: systemClock },
     {
@@ -72,6 +95,7 @@ function client(
       port,
       tls: pskClientOptions(key),
       connectTimeoutMs: 5_000,
+      reachMs: 5_000,
       retryMs: 5_000,
       connectionsMax: 4,
       ...options,
@@ -323,6 +347,37 @@ describe('a peer that', () => {
     await expect(given.text).rejects.toThrow('enough');
     await sleep(80);
     expect(connections()).toBe(1);
+  });
+
+  test('has lost its power: that is known before the time for a handshake is over', async () => {
+    const { port, lose } = await losable();
+    await lose();
+    const asked = ask(client(port, { reachMs: 50, connectTimeoutMs: 60_000 }));
+    await expect(asked.text).rejects.toThrow(/no machine answers at 127\.0\.0\.1:\d+ within 50 ms/);
+  });
+
+  test('loses its power while it is asked: a probe ends what is under way', async () => {
+    const { port, lose } = await losable();
+    const some = client(port, { reachMs: 100, connectTimeoutMs: 60_000 });
+    const asked = [ask(some), ask(some)];
+    some.probe();
+    const any = Promise.race(asked.map(({ text }) => text.catch(() => 'failed')));
+    expect(await Promise.race([any, sleep(300, 'all wait')])).toBe('all wait');
+    await lose();
+    some.probe();
+    for (const { text } of asked) await expect(text).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+  });
+
+  test('has ended, and its machine has not: a probe tells nothing that is not known', async () => {
+    const { port } = await serve(
+      (_request, response) => void setTimeout(() => response.end(), 200),
+    );
+    const some = client(port, { reachMs: 50 });
+    const asked = ask(some);
+    await sleep(50);
+    servers.at(-1)?.close();
+    some.probe();
+    expect(await asked.text).toBe('200 ');
   });
 
   test('is not there', async () => {

@@ -117,9 +117,10 @@ async function certifiedServer() {
 }
 
 function ask(port: number, tls: PeerTls): Promise<void> {
+  const waits = { connectTimeoutMs: 5_000, reachMs: 5_000, retryMs: 5_000 };
   const client = new PeerClient(
     { clock: systemClock },
-    { address: '127.0.0.1', port, tls, connectTimeoutMs: 5_000, retryMs: 5_000, connectionsMax: 1 },
+    { address: '127.0.0.1', port, tls, ...waits, connectionsMax: 1 },
     Buffer.alloc(16 * KiB),
   );
   cleanups.push(() => client.close());
