@@ -322,7 +322,7 @@ export class Feeder {
 
   /** Somebody says that the owner is gone. It may be he who is cut off: ask the owner once. */
   async #secondOpinion(): Promise<void> {
-    const { fleet, peers } = this.#deps;
+    const { fleet, peers, clock } = this.#deps;
     const { digest, host } = this.#order;
     const [owner] = fleet.rank(digest, { host, unbiased: true, limit: 1 });
     if (!owner || owner.id === fleet.self.id || !peers) return;
@@ -331,10 +331,10 @@ export class Feeder {
     const asked = peers
       .want(owner, this.#wantOf(true), signal)
       .catch((error: unknown) => this.#intake.note(owner, 'unreachable', error));
-    const { clock } = this.#deps;
     const answer = await withDeadline(clock, asked, this.#options.opinionMs, undefined);
     if (answer?.kind === 'stream') await this.#intake.consume(owner, answer.stream, undefined);
     else this.#intake.pull?.abort();
+    this.#intake.exclude.add(owner.id);
   }
 
   /**

@@ -74,7 +74,7 @@ export class FormerOwner {
     } catch (error) {
       // That it waits for upstream itself is no fault.
       if (waits && signal.aborted) return undefined;
-      fleet.blame(former.id, 'unreachable', `${reasonOf(error)} (asked what it knew of ${url})`);
+      fleet.blame(former, 'unreachable', `${reasonOf(error)} (asked what it knew of ${url})`);
     }
     return undefined;
   }

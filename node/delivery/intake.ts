@@ -177,7 +177,8 @@ export class Intake {
   /** Every piece was what its source said, so upstream gave it so; nobody has the right bytes. */
   #wholeIsWrong(error: HerdError): void {
     this.#deps.swarms.forget(this.#options.digest);
-    this.#deps.fleet.blame('upstream', 'corrupt', `${this.#flight.url}: ${error.message}`);
+    const upstream = { id: 'upstream', name: 'upstream' };
+    this.#deps.fleet.blame(upstream, 'corrupt', `${this.#flight.url}: ${error.message}`);
   }
 
   // ---- taking bytes from a peer ----
@@ -320,7 +321,7 @@ export class Intake {
     const reason = reasonOf(error);
     this.tried.push(`${labelOf(peer)}: ${reason}`);
     const detail = `${reason} (${this.#flight.key.slice(0, 12)}…, piece ${this.#flight.pieces})`;
-    this.#deps.fleet.blame(idOf(peer), fault, detail);
+    this.#deps.fleet.blame({ id: idOf(peer), name: labelOf(peer) }, fault, detail);
     this.#deps.log.warn({ peer: labelOf(peer), fault, object: this.#flight.key }, reason);
     return undefined;
   }

@@ -66,7 +66,7 @@ export class NameOwners {
       return 'failed';
     } catch (error) {
       if (waits && signal.aborted) return 'failed';
-      fleet.blame(member.id, 'unreachable', `${reasonOf(error)} (asked for ${url})`);
+      fleet.blame(member, 'unreachable', `${reasonOf(error)} (asked for ${url})`);
     }
     return undefined;
   }

@@ -48,7 +48,8 @@ export interface Fleet {
   rank(key: string, options?: RankOptions): Member[];
   /** Adds a member heard of otherwise (peer exchange, an incoming request). */
   learn(member: Member): void;
-  blame(id: string, fault: Fault, detail: string): void;
+  /** Also one that has left the list meanwhile. */
+  blame(member: Pick<Member, 'id' | 'name'>, fault: Fault, detail: string): void;
   /** Where something `small` is asked for, one that is only slow is not blamed. */
   blamed(id: string, options?: { small?: boolean }): Blame | undefined;
   /** The latest, newest first. */

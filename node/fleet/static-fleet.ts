@@ -62,8 +62,8 @@ export class StaticFleet implements Fleet {
     this.replace([...this.#list.filter(({ id }) => id !== this.self.id), member]);
   }
 
-  blame(id: string, fault: Fault, detail: string): void {
-    this.#blames.add(this.member(id) ?? { id, name: id }, fault, detail);
+  blame(member: Pick<Member, 'id' | 'name'>, fault: Fault, detail: string): void {
+    this.#blames.add(member, fault, detail);
   }
 
   blamed(id: string, options?: { small?: boolean }): Blame | undefined {

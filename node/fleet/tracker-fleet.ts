@@ -125,9 +125,8 @@ export class TrackerFleet implements Fleet {
     this.#changed(this.#list.learn(member, this.#deps.clock.monotonicMs()));
   }
 
-  blame(id: string, fault: Fault, detail: string): void {
-    if (id === this.self.id) return;
-    const member = this.member(id) ?? { id, name: id };
+  blame(member: Pick<Member, 'id' | 'name'>, fault: Fault, detail: string): void {
+    if (member.id === this.self.id) return;
     this.#blames.add(member, fault, detail);
     this.#deps.log.warn({ member: member.name, fault, detail }, 'member blamed');
   }
@@ -221,7 +220,7 @@ export class TrackerFleet implements Fleet {
     try {
       for (const member of await this.#deps.askPeerForMembers(other)) this.learn(member);
     } catch (error) {
-      this.blame(other.id, 'unreachable', `asked for its members: ${reasonOf(error)}`);
+      this.blame(other, 'unreachable', `asked for its members: ${reasonOf(error)}`);
     }
   }
 }

@@ -197,7 +197,7 @@ test.each([
   const herd = herdFixture({ nodes: 3, objects: [small], upstream });
   const [slow] = herd.nodes[0]!.fleet.rank(key, { unbiased: true });
   const others = herd.nodes.filter(({ self }) => self.id !== slow!.id);
-  for (const { fleet } of others) fleet.blame(slow!.id, 'slow', '');
+  for (const { fleet } of others) fleet.blame(slow!, 'slow', '');
   for (const { n } of others) await herd.get(n, url);
   expect(others.map(({ counters }) => counters.get('upstream.requests.elected'))).toEqual([0, 0]);
   expect(upstream.requests.length).toBe(1);

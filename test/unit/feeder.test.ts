@@ -7,6 +7,7 @@ import { Flight } from '../../node/delivery/flight.ts';
 import { LinkRates } from '../../node/delivery/link-rates.ts';
 import { Swarms } from '../../node/delivery/swarm.ts';
 import type { Discovery } from '../../node/discovery/discovery.ts';
+import { HerdError } from '../../node/errors.ts';
 import { StaticFleet } from '../../node/fleet/static-fleet.ts';
 import { MiB } from '../../node/limits.ts';
 import { systemClock as clock } from '../../node/platform/clock.ts';
@@ -99,4 +100,24 @@ test('stopped while a holder stands in for a slow owner: both are let go of', as
   await run;
   expect(flight.error?.code).toBe('SHUTTING_DOWN');
   expect([pull.aborted, ...asked.map(({ aborted }) => aborted)]).toEqual([true, true]);
+});
+
+test('whoever takes over asks the owner once, whatever it looks for afterwards', async () => {
+  const [owner, other] = [1, 2].map((n) => memberFixture(n));
+  // The list has let go of the owner by now.
+  const fleet = new StaticFleet({ clock }, { self: memberFixture(0), others: [other!] });
+  fleet.rank = (_key, { limit = 2 } = {}) => [owner!, other!].slice(0, limit);
+  const asked: string[] = [];
+  const peers = {
+    want: async ({ id }) => {
+      asked.push(`want ${id}`);
+      throw new HerdError('SOURCE_STALLED', 'no machine answers');
+    },
+    object: async ({ id }) => void asked.push(`object ${id}`),
+  } as Partial<Peers> as Peers;
+  const { feeder } = await feederOf(9, { fleet, peers });
+  feeder.lead(true);
+  await feeder.run();
+  expect(asked).toEqual([`want ${owner!.id}`, `object ${other!.id}`]);
+  expect(fleet.blames().map(({ name }) => name)).toEqual([owner!.name]);
 });

@@ -72,7 +72,7 @@ describe('kept connections', () => {
 
   test('to none that cannot be reached, and to sixty-four of a large fleet', () => {
     const { clock, fleet, greeted, kept } = fixture(membersOf(200));
-    fleet.blame(fleet.members()[5]!.id, 'unreachable', 'gone');
+    fleet.blame(fleet.members()[5]!, 'unreachable', 'gone');
     clock.advance(20_000);
     expect(kept()).toHaveLength(64);
     expect(greeted.length).toBeGreaterThanOrEqual(63);
