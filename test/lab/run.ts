@@ -87,9 +87,17 @@ export interface RunningSystem {
   stop(): Promise<void>;
 }
 
+export interface BusyOwner {
+  readonly node: LabNode;
+  /** Files that it is fetching from upstream. */
+  readonly flights: number;
+  /** Requests that it made upstream so far. */
+  readonly requests: number;
+}
+
 export interface FleetHandle {
-  /** The node that fetches the most unfinished bytes from upstream now, and in how many flights. */
-  busiestOwner(): Promise<{ readonly node: LabNode; readonly flights: number } | undefined>;
+  /** The node that fetches the most unfinished bytes from upstream now. */
+  busiestOwner(): Promise<BusyOwner | undefined>;
   /** kill -9 of a node's daemon. */
   killDaemon(node: LabNode): Promise<void>;
   killTracker(): Promise<void>;

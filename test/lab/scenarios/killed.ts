@@ -17,8 +17,8 @@ export const ownerKilled: Scenario = {
       owner.client?.stop('SIGKILL'),
       run.net.setConnected(owner.host.name, false),
     ]);
-    const files = found.flights === 1 ? '1 file' : `${found.flights} files`;
-    run.say(`killed ${owner.host.name}, which was fetching ${files} from upstream`);
+    const files = `${found.flights} of the ${found.requests} files`;
+    run.say(`killed ${owner.host.name} amid ${files} that it asked upstream for`);
   },
 };
 

@@ -7,7 +7,15 @@ import type { StatusReport } from '../../../node/status/report.ts';
 import { writeFleetKey } from '../../fixtures/daemon.ts';
 import { nodeCommand } from '../../fixtures/launcher.ts';
 import type { LabProcess } from '../host.ts';
-import type { FleetHandle, LabNode, LabRun, RunningSystem, System, Wishes } from '../run.ts';
+import type {
+  BusyOwner,
+  FleetHandle,
+  LabNode,
+  LabRun,
+  RunningSystem,
+  System,
+  Wishes,
+} from '../run.ts';
 import { treeOf } from '../usage.ts';
 import { inBatches, waitFor } from '../wait.ts';
 
@@ -71,8 +79,8 @@ class Fleet implements FleetHandle, RunningSystem {
     return this;
   }
 
-  async busiestOwner(): Promise<{ node: LabNode; flights: number } | undefined> {
-    let best: { node: LabNode; flights: number; left: number } | undefined;
+  async busiestOwner(): Promise<BusyOwner | undefined> {
+    let best: (BusyOwner & { left: number }) | undefined;
     await inBatches(this.#run.nodes, 6, async (node) => {
       const status = await statusOf(node);
       const led = status?.flights.filter(({ source }) => source === 'upstream') ?? [];
@@ -80,7 +88,8 @@ class Fleet implements FleetHandle, RunningSystem {
         const left = (flight.size ?? 0) - flight.bytes;
         // Some bytes are already passed on: it is killed in mid-file, not before it.
         if (flight.bytes < 256 * 1024) continue;
-        if (left > (best?.left ?? 0)) best = { node, flights: led.length, left };
+        const requests = status?.counters['upstream.requests.elected'] ?? 0;
+        if (left > (best?.left ?? 0)) best = { node, flights: led.length, requests, left };
       }
     });
     return best;
