@@ -47,6 +47,11 @@ export function classify(url: string): PathClass {
   return { kind: 'other' };
 }
 
+/** Told from the end of the URL: most that apt asks for are, and none of them is an index. */
+export function isPackage(url: string): boolean {
+  return packageName.test(url);
+}
+
 function byHashOf(path: string): PathClass | undefined {
   const match = /\/by-hash\/(MD5Sum|SHA1|SHA256|SHA512)\/([0-9A-Fa-f]+)$/.exec(path);
   if (!match) return undefined;

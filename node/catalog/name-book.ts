@@ -1,6 +1,6 @@
 // What is known of a URL's bytes before anybody is asked for them: from the indexes, or from the
 // URL itself where it carries the digest (by-hash).
-import { classify } from '../apt/classify.ts';
+import { classify, isPackage } from '../apt/classify.ts';
 import type { Digest } from '../content/digest.ts';
 import type { CatalogEntry } from './catalog.ts';
 import type { IndexLearner } from './learner.ts';
@@ -14,8 +14,9 @@ export function nameBook(learner: IndexLearner) {
     },
     /** As `lookup`, at once: `undefined` also when it takes more than memory to tell. */
     atHand: (url: string): Listed | undefined => learner.atHand(url) ?? namedByHash(url),
-    noteObject: (url: string, digest: Digest, size: number) =>
-      void learner.noteObject(url, digest, size),
+    noteObject: (url: string, digest: Digest, size: number): void => {
+      if (!isPackage(url)) void learner.noteObject(url, digest, size);
+    },
   };
 }
 

@@ -42,7 +42,7 @@ export interface Content {
 
 export interface Delivery {
   /** What `get` would give, where it lies in memory and nobody needs to be asked. */
-  atHand(request: ContentRequest): Content | undefined;
+  atHand(request: Omit<ContentRequest, 'signal'>): Content | undefined;
   /** Throws HerdError with the status for apt. Resolves before the bytes are here. */
   get(request: ContentRequest): Promise<Content>;
 }

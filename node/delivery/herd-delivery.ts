@@ -62,7 +62,7 @@ export class HerdDelivery implements Delivery {
     this.#deps = deps;
   }
 
-  atHand(request: ContentRequest): Content | undefined {
+  atHand(request: Omit<ContentRequest, 'signal'>): Content | undefined {
     const { book, store } = this.#deps;
     const listed = request.authorization === undefined ? book.atHand(request.url) : undefined;
     const stored = listed && store.atHand(listed.digest);

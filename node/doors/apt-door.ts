@@ -14,7 +14,7 @@ import { HerdError, reasonOf } from '../errors.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Counters } from '../status/counters.ts';
-import { answerHead } from './answer-head.ts';
+import { type AnswerHead, answerHead } from './answer-head.ts';
 import { AptConnection } from './apt-connection.ts';
 import { sendBody, turnOf } from './send-body.ts';
 
@@ -48,6 +48,7 @@ export interface AptDoorOptions {
   readonly headersTimeoutMs?: number;
 }
 
+type AtHandRequest = Parameters<Delivery['atHand']>[0];
 type UrlTarget = Extract<RequestTarget, { kind: 'url' }>;
 
 const BACKLOG = 4096;
@@ -157,14 +158,33 @@ export class AptDoor {
     const { url, credentials } = target;
     const { authorization = credentials, 'cache-control': cacheControl } = req.headers;
     const noCache = cacheControl?.includes('no-cache') ?? false;
+    const secret = authorization === undefined ? {} : { authorization };
+    const request = { url, noCache, ...secret };
     const connection = this.#connections.get(req.socket);
-    connection?.begin((controller) => {
+    this.#deps.counters.add('apt.requests');
+    if (!connection || (connection.idle && this.#answerNow(req, res, request))) return;
+    connection.begin((controller) => {
       const { signal } = controller;
-      const secret = authorization === undefined ? {} : { authorization };
-      void this.#deliver(req, res, { url, noCache, ...secret, signal }).finally(() =>
+      void this.#deliver(req, res, { ...request, signal }).finally(() =>
         connection.end(controller),
       );
     });
+  }
+
+  /** Answers from memory, without a promise; false when something must be waited for. */
+  #answerNow(req: IncomingMessage, res: ServerResponse, request: AtHandRequest): boolean {
+    // An earlier answer is on its way yet.
+    if (res.socket === null) return false;
+    const content = this.#deps.delivery.atHand(request);
+    if (content === undefined) return false;
+    try {
+      return writeAtOnce(req, res, content, answerHead(req.headers, content));
+    } catch (error) {
+      this.#failed(res, request.url, error);
+      return true;
+    } finally {
+      content.close();
+    }
   }
 
   async #deliver(
@@ -172,8 +192,7 @@ export class AptDoor {
     res: ServerResponse,
     request: ContentRequest,
   ): Promise<void> {
-    const { counters, delivery } = this.#deps;
-    counters.add('apt.requests');
+    const { delivery } = this.#deps;
     let content: Content | undefined;
     try {
       content = delivery.atHand(request) ?? (await delivery.get(request));
@@ -191,19 +210,11 @@ export class AptDoor {
     content: Content,
     signal: AbortSignal,
   ): Promise<void> {
-    const { status, headers, start, end } = answerHead(req.headers, content);
-    const empty = start === end;
-    if (status === 416) headers.push('Content-Length', '0');
-    if (empty || req.method === 'HEAD') {
-      res.writeHead(status, headers).end();
-      return;
-    }
+    const head = answerHead(req.headers, content);
     const turn = turnOf(res, signal);
     if (turn) await turn;
-    if (content.whole && start === 0 && end === content.size) {
-      res.writeHead(status, headers).end(content.whole());
-      return;
-    }
+    if (writeAtOnce(req, res, content, head)) return;
+    const { status, headers, start, end } = head;
     const length = end === undefined ? undefined : end - start;
     const begin = () => void res.writeHead(status, headers);
     await sendBody(res, content.read(start, end, signal), length, signal, begin);
@@ -271,6 +282,21 @@ export class AptDoor {
     const timer = this.#deps.clock.after(LINGER_MS, () => socket.destroy());
     socket.once('close', () => timer.cancel());
   }
+}
+
+/** Writes an answer without a body, or with all of one that lies in memory; false for others. */
+function writeAtOnce(
+  req: IncomingMessage,
+  res: ServerResponse,
+  content: Content,
+  { status, headers, start, end }: AnswerHead,
+): boolean {
+  if (status === 416) headers.push('Content-Length', '0');
+  const empty = start === end || req.method === 'HEAD';
+  const whole = start === 0 && end === content.size && content.whole !== undefined;
+  if (!empty && !whole) return false;
+  res.writeHead(status, headers).end(empty ? undefined : content.whole?.());
+  return true;
 }
 
 function reasonOfBad(target: RequestTarget): string {

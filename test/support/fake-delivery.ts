@@ -25,7 +25,7 @@ export class FakeDelivery implements Delivery {
     this.#remember = options.remember;
   }
 
-  atHand(request: ContentRequest): Content | undefined {
+  atHand(request: Omit<ContentRequest, 'signal'>): Content | undefined {
     const found = this.inMemory[new URL(request.url).pathname];
     if (found) this.opened++;
     return found && this.#content(request.url, found);

@@ -106,6 +106,30 @@ describe('one object', () => {
     expect(delivery.closed).toBe(4);
   });
 
+  test('that lies in memory: a part of it, its head and that it is the same', async () => {
+    const { ask, delivery } = await fixture({});
+    const small = Buffer.from('small');
+    delivery.inMemory['/a.deb'] = { bytes: small, whole: () => small };
+    const part = await ask(['Range: bytes=1-2']);
+    expect([part.status, `${part.body}`]).toEqual([206, 'ma']);
+    const { headers } = await ask([], '/a.deb', 'HEAD');
+    expect(headers['content-length']).toBe('5');
+    expect((await ask([`If-None-Match: ${headers.etag}`])).status).toBe(304);
+    expect((await ask(['Range: bytes=9-'])).status).toBe(416);
+    expect(delivery.requests).toEqual([]);
+    expect(delivery.closed).toBe(delivery.opened);
+  });
+
+  test('that lies in memory, with what no head may have: an error answer', async () => {
+    const { ask, delivery, counters } = await fixture({});
+    const lastModified = 'never\r\nX-Injected: 1';
+    delivery.inMemory['/a.deb'] = { bytes, lastModified, whole: () => bytes };
+    const { status, headers } = await ask();
+    expect([status, headers['x-injected']]).toEqual([500, undefined]);
+    expect(counters.get('apt.errors')).toBe(1);
+    expect(delivery.closed).toBe(delivery.opened);
+  });
+
   test('HEAD has the headers and no bytes', async () => {
     const { client, delivery } = await fixture(objects);
     const raw = (await client()).send(request('/a.deb', [], 'HEAD') + request('/a.deb'));
