@@ -48,7 +48,6 @@ export interface AptDoorOptions {
   readonly headersTimeoutMs?: number;
 }
 
-type AtHandRequest = Parameters<Delivery['atHand']>[0];
 type UrlTarget = Extract<RequestTarget, { kind: 'url' }>;
 
 const BACKLOG = 4096;
@@ -161,41 +160,44 @@ export class AptDoor {
     const secret = authorization === undefined ? {} : { authorization };
     const request = { url, noCache, ...secret };
     const connection = this.#connections.get(req.socket);
-    this.#deps.counters.add('apt.requests');
-    if (!connection || (connection.idle && this.#answerNow(req, res, request))) return;
+    if (!connection) return;
+    const { counters, delivery } = this.#deps;
+    counters.add('apt.requests');
+    // Only where nothing runs: who has to wait may go, and would leave it open.
+    const { idle } = connection;
+    const atHand = idle ? delivery.atHand(request) : undefined;
+    if (atHand && this.#answerNow(req, res, url, atHand)) return;
     connection.begin((controller) => {
       const { signal } = controller;
-      void this.#deliver(req, res, { ...request, signal }).finally(() =>
+      const found = idle ? atHand : delivery.atHand(request);
+      void this.#deliver(req, res, { ...request, signal }, found).finally(() =>
         connection.end(controller),
       );
     });
   }
 
-  /** Answers from memory, without a promise; false when something must be waited for. */
-  #answerNow(req: IncomingMessage, res: ServerResponse, request: AtHandRequest): boolean {
+  /** Answers without a promise, and closes `content`; false when something must be waited for. */
+  #answerNow(req: IncomingMessage, res: ServerResponse, url: string, content: Content): boolean {
     // An earlier answer is on its way yet.
     if (res.socket === null) return false;
-    const content = this.#deps.delivery.atHand(request);
-    if (content === undefined) return false;
     try {
-      return writeAtOnce(req, res, content, answerHead(req.headers, content));
+      if (!writeAtOnce(req, res, content, answerHead(req.headers, content))) return false;
     } catch (error) {
-      this.#failed(res, request.url, error);
-      return true;
-    } finally {
-      content.close();
+      this.#failed(res, url, error);
     }
+    content.close();
+    return true;
   }
 
   async #deliver(
     req: IncomingMessage,
     res: ServerResponse,
     request: ContentRequest,
+    found: Content | undefined,
   ): Promise<void> {
-    const { delivery } = this.#deps;
-    let content: Content | undefined;
+    let content = found;
     try {
-      content = delivery.atHand(request) ?? (await delivery.get(request));
+      content ??= await this.#deps.delivery.get(request);
       await this.#answer(req, res, content, request.signal);
     } catch (error) {
       if (!request.signal.aborted) this.#failed(res, request.url, error);

@@ -42,7 +42,7 @@ interface HttpPeersOptions {
   readonly reachMs: number;
   /** After this long without it, one more is tried beside it. */
   readonly connectRetryMs: number;
-  /** Ticks of the quiet watch, in ms; the two below count them. */
+  /** Ticks of the quiet watch, in ms; those below count them. */
   readonly tickMs: number;
   /** From the request to the head of the answer. */
   readonly answerTicks: number;

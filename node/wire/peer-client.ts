@@ -1,7 +1,7 @@
 // Requests to one peer over HTTP/1.1 and TLS, on connections that are used again. A general client
 // hands every TLS record through two streams and a parser with memory of its own, which was more
 // than a tenth of a daemon's CPU in a rollout; here they pass through one buffer.
-import { connect as connectTcp, type SocketConstructorOpts } from 'node:net';
+import { connect as connectTcp, type Socket, type SocketConstructorOpts } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { AnswerReader } from './http-answer.ts';
@@ -64,7 +64,7 @@ export class PeerClient {
   /** All of them. */
   readonly #open = new Set<Connection>();
   #waiting: Job[] = [];
-  #probing = false;
+  #probe: Socket | undefined;
   #closed = false;
 
   /** `buffer`: what is read goes through it; many clients may share it. */
@@ -102,11 +102,11 @@ export class PeerClient {
    * silent like a busy one, as long as only old connections are looked at.
    */
   probe(): void {
-    if (this.#probing || this.#closed) return;
-    this.#probing = true;
+    if (this.#probe || this.#closed) return;
     const { address, port, reachMs } = this.#options;
     const socket = connectTcp({ host: address, port });
-    const timer = this.#deps.clock.after(reachMs, () => {
+    this.#probe = socket;
+    const timer = unlessReached(this.#deps.clock, socket, reachMs, () => {
       socket.destroy();
       this.#failAll(unreached(this.#options));
     });
@@ -115,13 +115,14 @@ export class PeerClient {
     socket.once('connect', () => socket.destroy());
     socket.once('close', () => {
       timer.cancel();
-      this.#probing = false;
+      this.#probe = undefined;
     });
   }
 
   /** Ends all requests under way. */
   close(): void {
     this.#closed = true;
+    this.#probe?.destroy();
     this.#failAll(closed());
   }
 
@@ -290,12 +291,12 @@ class Connection {
     const giveUp = () => {
       this.destroy(timedOut(`no connection to ${address}:${port} within ${connectTimeoutMs} ms`));
     };
-    const reach = () => {
-      if (this.#socket.connecting) this.destroy(unreached(options));
-    };
+    const reach = unlessReached(clock, this.#socket, reachMs, () => {
+      this.destroy(unreached(options));
+    });
     const restMs = timeoutMs - retryMs;
     const late = restMs > 0 ? [clock.after(retryMs, () => this.#tell.late(restMs))] : [];
-    return [clock.after(reachMs, reach), clock.after(timeoutMs, giveUp), ...late];
+    return [reach, clock.after(timeoutMs, giveUp), ...late];
   }
 
   /** Sends the request of `job`; only while it is free. */
@@ -362,6 +363,17 @@ class Connection {
 
 function failSoon(job: Job | undefined, error: Error): void {
   queueMicrotask(() => job?.fail(error));
+}
+
+/**
+ * Calls `fn` when there is no TCP connection after `ms`. It looks once more first at what has come:
+ * to a process that got no CPU for seconds the timer is due before it hears of its connection.
+ */
+function unlessReached(clock: Clock, socket: Socket, ms: number, fn: () => void): Timer {
+  const look = () => {
+    if (socket.connecting) fn();
+  };
+  return clock.after(ms, () => void clock.after(0, look));
 }
 
 function unreached({ address, port, reachMs }: PeerClientOptions): Error {

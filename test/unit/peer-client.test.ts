@@ -10,7 +10,7 @@ import {
   type Server,
   type Socket,
 } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../node/platform/clock.ts';
@@ -366,6 +366,24 @@ describe('a peer that', () => {
     await lose();
     some.probe();
     for (const { text } of asked) await expect(text).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+  });
+
+  test('is there, while this process itself got no CPU for longer: that is no reason', async () => {
+    const { port } = await serve(
+      (_request, response) => void setTimeout(() => response.end(), 100),
+    );
+    const some = client(port, { reachMs: 50 });
+    // After it timers are due first, then what came over the network.
+    const pauseAfter = async (begin: () => unknown) => {
+      await nextTurn();
+      begin();
+      for (const endMs = performance.now() + 150; performance.now() < endMs; );
+    };
+    const asked: Running[] = [];
+    await pauseAfter(() => asked.push(ask(some)));
+    await sleep(20);
+    await pauseAfter(() => some.probe());
+    expect(await asked[0]?.text).toBe('200 ');
   });
 
   test('has ended, and its machine has not: a probe tells nothing that is not known', async () => {
