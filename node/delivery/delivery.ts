@@ -36,6 +36,11 @@ export interface Content {
   read(start: number, end: number | undefined, signal: AbortSignal): AsyncIterable<Buffer>;
   /** Instead of reading all of it: the whole, where it is in memory anyway. */
   whole?(): Buffer;
+  /**
+   * Resolves when no byte is waited for any more: all are here, or none will come. Without it they
+   * come as they are read. Never rejects.
+   */
+  readonly arrived?: Promise<void>;
   /** Must be called when done. */
   close(): void;
 }

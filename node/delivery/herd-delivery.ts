@@ -55,6 +55,8 @@ const TRIES = 2;
 /** What a slow client may hold of one object at once; larger ones go piece by piece. */
 const WHOLE_BYTES_MAX = 2 * PIECE_BYTES;
 
+const nothingToCome = Promise.resolve();
+
 export class HerdDelivery implements Delivery {
   readonly #deps: HerdDeliveryDeps;
 
@@ -180,8 +182,7 @@ export class HerdDelivery implements Delivery {
     const order = { ...entry, url, hints };
     const boarding = await flights.board(order);
     const content = await this.#fromFlight(boarding, extra, order);
-    void this.#noteWhenWhole(boarding.flight, url);
-    return content;
+    return { ...content, arrived: this.#noteWhenWhole(boarding.flight, url) };
   }
 
   async #noteWhenWhole(flight: Flight, url: string): Promise<void> {
@@ -204,6 +205,7 @@ export class HerdDelivery implements Delivery {
       ...extra,
       digest,
       size,
+      arrived: nothingToCome,
       mustRestart: flights.tainted(digest),
       async *read(start, end = size) {
         for (let at = start; at < end; ) {

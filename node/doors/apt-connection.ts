@@ -1,8 +1,10 @@
 // One connection of a client: which of its pipelined requests are under way.
 import type { Socket } from 'node:net';
 
-/** Requests started at once per connection; apt pipelines 10, or 20 with deploy/apt/30debherd. */
-export const STARTED_MAX = 24;
+/** Requests per connection whose bytes are on their way at one time: they share a WAN. */
+export const FETCHED_MAX = 24;
+/** With those whose bytes are here and wait for their turn; each may hold four pieces in memory. */
+export const STARTED_MAX = 48;
 /** Requests read ahead per connection; a client that sends more is not read until some end. */
 const READ_AHEAD_MAX = 64;
 
@@ -10,7 +12,10 @@ export class ClientGone extends Error {}
 
 export class AptConnection {
   readonly socket: Socket;
+  /** Started and not answered yet. */
   readonly #running = new Set<AbortController>();
+  /** Those of them whose bytes are on their way. */
+  readonly #fetched = new Set<AbortController>();
   readonly #waiting: (() => void)[] = [];
   #onIdle: (() => void) | undefined;
 
@@ -31,9 +36,10 @@ export class AptConnection {
     const run = () => {
       const controller = new AbortController();
       this.#running.add(controller);
+      this.#fetched.add(controller);
       start(controller);
     };
-    if (this.#running.size < STARTED_MAX) {
+    if (this.#hasRoom) {
       run();
       return;
     }
@@ -41,21 +47,35 @@ export class AptConnection {
     if (this.#waiting.length === READ_AHEAD_MAX) this.socket.pause();
   }
 
+  /** Its bytes are here: others may be fetched while it waits for its turn. */
+  arrived(controller: AbortController): void {
+    if (this.#fetched.delete(controller)) this.#startMore();
+  }
+
   end(controller: AbortController): void {
     this.#running.delete(controller);
-    const next = this.#waiting.shift();
-    if (next) {
-      if (this.#waiting.length === READ_AHEAD_MAX - 1) this.socket.resume();
-      next();
-    } else if (this.#running.size === 0) {
-      this.#onIdle?.();
-    }
+    this.#fetched.delete(controller);
+    this.#startMore();
+    if (this.idle) this.#onIdle?.();
   }
 
   /** Calls `fn` once all requests so far are answered. */
   whenIdle(fn: () => void): void {
     if (this.idle) fn();
     else this.#onIdle = fn;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#fetched.size < FETCHED_MAX && this.#running.size < STARTED_MAX;
+  }
+
+  #startMore(): void {
+    while (this.#hasRoom) {
+      const next = this.#waiting.shift();
+      if (!next) return;
+      if (this.#waiting.length === READ_AHEAD_MAX - 1) this.socket.resume();
+      next();
+    }
   }
 
   #gone(): void {

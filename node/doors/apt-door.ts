@@ -170,7 +170,8 @@ export class AptDoor {
     connection.begin((controller) => {
       const { signal } = controller;
       const found = idle ? atHand : delivery.atHand(request);
-      void this.#deliver(req, res, { ...request, signal }, found).finally(() =>
+      const arrived = () => connection.arrived(controller);
+      void this.#deliver(req, res, { ...request, signal }, found, arrived).finally(() =>
         connection.end(controller),
       );
     });
@@ -194,10 +195,12 @@ export class AptDoor {
     res: ServerResponse,
     request: ContentRequest,
     found: Content | undefined,
+    arrived: () => void,
   ): Promise<void> {
     let content = found;
     try {
       content ??= await this.#deps.delivery.get(request);
+      void content.arrived?.then(arrived);
       await this.#answer(req, res, content, request.signal);
     } catch (error) {
       if (!request.signal.aborted) this.#failed(res, request.url, error);

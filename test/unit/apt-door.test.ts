@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { STARTED_MAX } from '../../node/doors/apt-connection.ts';
+import { FETCHED_MAX, STARTED_MAX } from '../../node/doors/apt-connection.ts';
 import { AptDoor, type AptDoorOptions } from '../../node/doors/apt-door.ts';
 import { HerdError } from '../../node/errors.ts';
 import { systemClock } from '../../node/platform/clock.ts';
@@ -285,7 +285,7 @@ describe('pipelining', () => {
     expect((await raw.answer()).status).toBe(404);
   });
 
-  test('of endless requests only so many are started, and all are answered', async () => {
+  test('of endless requests only so many are fetched at once, and all are answered', async () => {
     let release: (() => void) | undefined;
     const gate = new Promise<void>((resolve) => {
       release = resolve;
@@ -295,10 +295,30 @@ describe('pipelining', () => {
       return { bytes: Buffer.from('x') };
     });
     const raw = (await client()).send(request('/a').repeat(2000));
+    while (delivery.requests.length < FETCHED_MAX) await nextTurn();
+    for (let i = 0; i < 5; i++) await nextTurn();
+    expect(delivery.requests).toHaveLength(FETCHED_MAX);
+    release?.();
+    for (let i = 0; i < 2000; i++) expect((await raw.answer()).body.toString()).toBe('x');
+  });
+
+  test('what is here and waits for its turn keeps nothing else from being fetched', async () => {
+    const gate = Promise.withResolvers<void>();
+    async function* gated() {
+      await gate.promise;
+      yield bytes;
+    }
+    const here = { bytes: Buffer.from('x'), arrived: Promise.resolve() };
+    const { client, delivery } = await fixture((path) =>
+      path === '/first' ? { bytes, read: gated } : here,
+    );
+    const raw = (await client()).send(request('/first') + request('/a').repeat(2000));
     while (delivery.requests.length < STARTED_MAX) await nextTurn();
     for (let i = 0; i < 5; i++) await nextTurn();
+    // Each of them holds memory until its turn.
     expect(delivery.requests).toHaveLength(STARTED_MAX);
-    release?.();
+    gate.resolve();
+    expect((await raw.answer()).body.equals(bytes)).toBe(true);
     for (let i = 0; i < 2000; i++) expect((await raw.answer()).body.toString()).toBe('x');
   });
 

@@ -58,6 +58,51 @@ describe('what lies in memory', () => {
   });
 });
 
+describe('whether bytes are waited for', () => {
+  const object = objectOf('w/waited.deb', 1.5 * PIECE_BYTES);
+  const { signal } = new AbortController();
+  const request = { url: object.url, noCache: false, signal };
+
+  async function beginning(pace: (at: number) => Promise<unknown>) {
+    const upstream = new FakeUpstream(() => ({
+      body: object.body,
+      size: object.body.length,
+      pace,
+    }));
+    const { nodes } = herdFixture({ nodes: 1, objects: [object], upstream });
+    const content = await nodes[0]!.delivery.get(request);
+    let arrived = false;
+    const told = content.arrived?.then(() => {
+      arrived = true;
+    });
+    return { content, told, arrived: () => arrived, ...nodes[0]! };
+  }
+
+  test('they are until the last one is here, and never again', async () => {
+    const gate = Promise.withResolvers<void>();
+    const last = object.body.length - 50_000;
+    const { content, told, arrived, delivery } = await beginning(async (at) => {
+      if (at >= last) await gate.promise;
+    });
+    for (let i = 0; i < 50; i++) await new Promise(setImmediate);
+    expect(arrived()).toBe(false);
+    gate.resolve();
+    await told;
+    content.close();
+    const stored = await delivery.get(request);
+    await stored.arrived;
+    stored.close();
+  });
+
+  test('they are not any more when none will come', async () => {
+    const { content, told } = await beginning(async (at) => {
+      if (at > PIECE_BYTES) throw new Error('upstream went away');
+    });
+    await told;
+    content.close();
+  });
+});
+
 describe('a client that holds wrong bytes', () => {
   const object = objectOf('t/tainted.deb', 2.5 * PIECE_BYTES);
 
