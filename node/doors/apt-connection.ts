@@ -1,8 +1,11 @@
 // One connection of a client: which of its pipelined requests are under way.
 import type { Socket } from 'node:net';
 
-/** Requests per connection whose bytes are on their way at one time: they share a WAN. */
-export const FETCHED_MAX = 24;
+/**
+ * Requests per connection whose bytes are on their way at one time: enough to keep a WAN busy.
+ * With more, sixty machines that begin at one moment connect to each other more than they fetch.
+ */
+export const FETCHED_MAX = 10;
 /** With those whose bytes are here and wait for their turn; each may hold four pieces in memory. */
 export const STARTED_MAX = 48;
 /** Requests read ahead per connection; a client that sends more is not read until some end. */
