@@ -1,4 +1,4 @@
-// The apt door: an HTTP proxy for apt, ten requests deep, at the client's pace.
+// The apt door: an HTTP proxy for apt and its pipelined requests, at the client's pace.
 import {
   createServer,
   type IncomingMessage,
