@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
  * Requests per connection whose bytes are on their way at one time: enough to keep a WAN busy.
  * With more, sixty machines that begin at one moment connect to each other more than they fetch.
  */
-export const FETCHED_MAX = 10;
+export const FETCHING_MAX = 10;
 /** With those whose bytes are here and wait for their turn; each may hold four pieces in memory. */
 export const STARTED_MAX = 48;
 /** Requests read ahead per connection; a client that sends more is not read until some end. */
@@ -18,7 +18,7 @@ export class AptConnection {
   /** Started and not answered yet. */
   readonly #running = new Set<AbortController>();
   /** Those of them whose bytes are on their way. */
-  readonly #fetched = new Set<AbortController>();
+  readonly #fetching = new Set<AbortController>();
   readonly #waiting: (() => void)[] = [];
   #onIdle: (() => void) | undefined;
 
@@ -39,7 +39,7 @@ export class AptConnection {
     const run = () => {
       const controller = new AbortController();
       this.#running.add(controller);
-      this.#fetched.add(controller);
+      this.#fetching.add(controller);
       start(controller);
     };
     if (this.#hasRoom) {
@@ -52,12 +52,12 @@ export class AptConnection {
 
   /** Its bytes are here: others may be fetched while it waits for its turn. */
   arrived(controller: AbortController): void {
-    if (this.#fetched.delete(controller)) this.#startMore();
+    if (this.#fetching.delete(controller)) this.#startMore();
   }
 
   end(controller: AbortController): void {
     this.#running.delete(controller);
-    this.#fetched.delete(controller);
+    this.#fetching.delete(controller);
     this.#startMore();
     if (this.idle) this.#onIdle?.();
   }
@@ -69,7 +69,7 @@ export class AptConnection {
   }
 
   get #hasRoom(): boolean {
-    return this.#fetched.size < FETCHED_MAX && this.#running.size < STARTED_MAX;
+    return this.#fetching.size < FETCHING_MAX && this.#running.size < STARTED_MAX;
   }
 
   #startMore(): void {
