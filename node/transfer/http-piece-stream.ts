@@ -3,7 +3,7 @@ import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
 import { type Frame, FrameDecoder } from '../wire/frames.ts';
-import type { Exchange } from '../wire/peer-client.ts';
+import type { Exchange } from '../wire/peer-exchange.ts';
 import type { PieceStream } from './peers.ts';
 
 /** What may follow the last piece: an END frame. A peer that sends more is cut off. */

@@ -5,7 +5,7 @@ import { PiecePool } from '../../node/content/piece-pool.ts';
 import { KiB, PIECE_BYTES } from '../../node/limits.ts';
 import { HttpPieceStream } from '../../node/transfer/http-piece-stream.ts';
 import { encode } from '../../node/wire/frames.ts';
-import type { Exchange } from '../../node/wire/peer-client.ts';
+import type { Exchange } from '../../node/wire/peer-exchange.ts';
 
 class FakeExchange implements Exchange {
   paused = false;

@@ -14,7 +14,8 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../node/platform/clock.ts';
-import { type Exchange, PeerClient, type PeerRequest } from '../../node/wire/peer-client.ts';
+import { PeerClient } from '../../node/wire/peer-client.ts';
+import type { Exchange, PeerRequest } from '../../node/wire/peer-exchange.ts';
 import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
 
 const key = Buffer.alloc(32, 7);
