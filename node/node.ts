@@ -49,6 +49,7 @@ import { UndiciUpstream, undiciUpstreamDefaults } from './transfer/undici-upstre
 import type { Upstream } from './transfer/upstream.ts';
 import { createUpstreamGuard } from './transfer/upstream-guard.ts';
 import { version } from './version.ts';
+import { listenWidely } from './wire/http-server.ts';
 import { pskClientOptions, pskServerOptions } from './wire/tls-psk.ts';
 
 export interface NodeDeps {
@@ -276,7 +277,7 @@ async function openPeerDoor(site: Site, base: Base, net: Herd, heart: Heart): Pr
     { tls: pskServerOptions(net.key.tls) },
   );
   started.add({ close: async () => void (await door.close()) });
-  await door.listen(config.peerListen);
+  await listenWidely(door, config.peerListen);
 }
 
 /** Where apt connects to, and people's browsers. */

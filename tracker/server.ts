@@ -11,6 +11,7 @@ import {
   type HttpReply,
   type HttpRequest,
   type HttpServer,
+  listenWidely,
 } from '../node/wire/http-server.ts';
 import { pskServerOptions } from '../node/wire/tls-psk.ts';
 import { Followers } from './followers.ts';
@@ -56,7 +57,7 @@ export async function startTracker(deps: TrackerDeps, options: TrackerOptions): 
   const service = new TrackerService(deps, options);
   const server = createServer({ tls: pskServerOptions(options.key) });
   service.route(server);
-  const url = await server.listen({ host: options.host, port: options.port });
+  const url = await listenWidely(server, options);
   const port = Number(new URL(url).port);
   const loopback = options.host === '::' ? '[::1]' : reachableHost(options.host);
   return {

@@ -19,10 +19,10 @@ const IDLE_TICKS = 3;
 
 interface ProgressReportsDeps {
   readonly clock: Clock;
-  readonly fleet: Fleet;
+  readonly fleet: Pick<Fleet, 'self'>;
   /** Absent in a fleet of one. */
-  readonly peers: Peers | undefined;
-  readonly links: LinkRates;
+  readonly peers: Pick<Peers, 'progress'> | undefined;
+  readonly links: Pick<LinkRates, 'best' | 'hasRoom'>;
 }
 
 interface ProgressReportsOptions {
@@ -33,13 +33,17 @@ interface ProgressReportsOptions {
 
 export class ProgressReports {
   readonly #deps: ProgressReportsDeps;
-  readonly #flight: Flight;
+  readonly #flight: Pick<Flight, 'meta' | 'pieces'>;
   readonly #options: ProgressReportsOptions;
   #pieceAtMs = 0;
   /** Since the last piece. */
   #idleTicks = 0;
 
-  constructor(deps: ProgressReportsDeps, flight: Flight, options: ProgressReportsOptions) {
+  constructor(
+    deps: ProgressReportsDeps,
+    flight: Pick<Flight, 'meta' | 'pieces'>,
+    options: ProgressReportsOptions,
+  ) {
     this.#deps = deps;
     this.#flight = flight;
     this.#options = options;
@@ -64,12 +68,16 @@ export class ProgressReports {
   ): Timer {
     const { clock, links } = this.#deps;
     let ticks = 0;
+    let asking = false;
     this.piece();
     return clock.every(REPORT_EVERY_MS, async () => {
       const idle = ++this.#idleTicks >= IDLE_TICKS;
       const late = ++ticks >= PATIENT_TICKS && links.hasRoom;
-      if (!this.#large && !late) return;
+      // A busy owner is asked once at a time.
+      if (asking || (!this.#large && !late)) return;
+      asking = true;
       const move = await this.#report(owner, source, idle && late);
+      asking = false;
       if (move !== undefined) moved(move);
     });
   }

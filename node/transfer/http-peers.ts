@@ -57,7 +57,7 @@ interface HttpPeersOptions {
 }
 
 const defaults: HttpPeersOptions = {
-  connectTimeoutMs: 8_000,
+  connectTimeoutMs: 15_000,
   reachMs: 2_500,
   connectRetryMs: 3_000,
   tickMs: 1_000,

@@ -1,4 +1,5 @@
 // The one importer of Fastify: HTTP as a server, on every port but apt's.
+import { createServer as createTcpServer, type ListenOptions, type Server } from 'node:net';
 import type { TlsOptions } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 
@@ -20,6 +21,12 @@ interface HttpServerOptions {
   readonly bodyMax?: number;
 }
 
+/**
+ * Since its version 1.45 libuv accepts one connection per listening socket and turn of the loop. In
+ * a rollout a turn of a busy owner took half a second, and sixty members wait at its door.
+ */
+const LISTENING_SOCKETS = 8;
+
 /** A Fastify instance without logger, whose requests may take as long as they like. */
 export function createServer(options: HttpServerOptions = {}): FastifyInstance {
   const common = {
@@ -35,4 +42,42 @@ export function createServer(options: HttpServerOptions = {}): FastifyInstance {
   if (options.tls === undefined) return fastify(common);
   const secure = fastify({ ...common, https: options.tls });
   return secure as unknown as FastifyInstance;
+}
+
+/**
+ * Listens with several sockets on one port (SO_REUSEPORT, socket(7)) until the server is closed;
+ * resolves to its URL. Throws the listener's own error, EADDRINUSE also where others share theirs.
+ */
+export async function listenWidely(
+  server: FastifyInstance,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<string> {
+  if (port !== 0) await closed(await listening(createTcpServer(), { host, port }));
+  const doors: Server[] = [];
+  server.addHook('preClose', async () => {
+    for (const door of doors) door.close();
+  });
+  // Fastify hands the options to Node as they are; its types do not know all of them.
+  const place = { host, port, reusePort: true };
+  const url = await server.listen(place);
+  const shared = { host, port: Number(new URL(url).port), reusePort: true };
+  for (let more = 1; more < LISTENING_SOCKETS; more++) {
+    // As Node's own HTTP servers are made (net.createServer).
+    const door = createTcpServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      server.server.emit('connection', socket);
+    });
+    doors.push(await listening(door, shared));
+  }
+  return url;
+}
+
+function listening(server: Server, place: ListenOptions): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(place, () => resolve(server));
+  });
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
 }

@@ -10,6 +10,12 @@ import {
   type PeerRequest,
 } from './peer-exchange.ts';
 
+/**
+ * More at a time would only wait for each other at a busy peer, and keep it busy: in a rollout each
+ * of sixty members had seven on the way to the owner of several files.
+ */
+const COMING_MAX = 2;
+
 interface PeerClientOptions extends PeerEndpoint {
   readonly connectionsMax: number;
 }
@@ -91,13 +97,21 @@ export class PeerClient {
     for (const connection of this.#open) connection.destroy(reason);
   }
 
+  /** A try failed: as many wait in vain as no other connection may yet take. */
+  #failWaiting(error: Error): void {
+    const inVain = Math.max(0, this.#waiting.length - this.#coming.size);
+    const busy = this.#open.size > this.#coming.size;
+    const failed = this.#waiting.splice(0, busy ? Math.min(1, inVain) : inVain);
+    for (const job of failed) failSoon(job, error);
+  }
+
   #serve(): void {
     // Some may have been given up while they waited.
     this.#waiting = this.#waiting.filter(({ over }) => !over);
     while (this.#waiting.length > 0 && this.#idle.length > 0) {
       this.#idle.pop()?.take(this.#waiting.shift()!);
     }
-    while (this.#coming.size < this.#waiting.length) {
+    while (this.#coming.size < Math.min(this.#waiting.length, COMING_MAX)) {
       try {
         if (!this.#connect(this.#options.connectTimeoutMs)) return;
       } catch (error) {
@@ -112,6 +126,7 @@ export class PeerClient {
     if (this.#open.size >= this.#options.connectionsMax) return false;
     const connection = new Connection(this.#deps, { ...this.#options, timeoutMs }, this.#buffer, {
       late: (restMs) => {
+        if (this.#coming.size > COMING_MAX) return;
         if (this.#waiting.some(({ over }) => !over)) this.#connect(restMs);
       },
       free: () => {
@@ -123,8 +138,7 @@ export class PeerClient {
         this.#open.delete(connection);
         const index = this.#idle.indexOf(connection);
         if (index >= 0) this.#idle.splice(index, 1);
-        const failed = this.#coming.delete(connection) && this.#coming.size < this.#waiting.length;
-        if (failed) failSoon(this.#waiting.shift(), error);
+        if (this.#coming.delete(connection)) this.#failWaiting(error);
         this.#serve();
       },
     });

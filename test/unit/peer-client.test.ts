@@ -160,6 +160,25 @@ test('a connection is used again, several at once are as many, the rest waits', 
   expect(connections()).toBe(3);
 });
 
+test('many at once: no more than two handshakes at a time', async () => {
+  const { port: inner } = await serve((_request, response) => response.end('ok'));
+  let shaking = 0;
+  let most = 0;
+  const server = createTcpServer(async (socket) => {
+    most = Math.max(most, ++shaking);
+    socket.on('error', () => {});
+    await sleep(20);
+    const there = connect(inner, '127.0.0.1').on('error', () => {});
+    there.once('data', () => shaking--);
+    socket.pipe(there).pipe(socket);
+  });
+  const { port } = await listening(server);
+  const some = client(port, { connectionsMax: 8 });
+  const all = await Promise.all(Array.from({ length: 8 }, () => ask(some).text));
+  expect(all).toEqual(Array(8).fill('200 ok'));
+  expect(most).toBe(2);
+});
+
 test('fresh means a connection that was never used', async () => {
   const { port, connections } = await serve((_request, response) => response.end('ok'));
   const some = client(port);
@@ -339,6 +358,14 @@ describe('a peer that', () => {
     await expect(ask(some).text).rejects.toThrow(/within 120 ms/);
     expect(performance.now() - startMs).toBeGreaterThan(100);
     expect(connections()).toBe(3);
+  });
+
+  test('never shakes hands with many: each of them hears of it at the first deadline', async () => {
+    const { port, connections } = await deafAtFirst(99);
+    const some = client(port, { connectTimeoutMs: 100, connectionsMax: 8 });
+    const asked = Array.from({ length: 8 }, () => ask(some));
+    for (const { text } of asked) await expect(text).rejects.toThrow(/within 100 ms/);
+    expect(connections()).toBe(2);
   });
 
   test('misses a handshake, and nobody waits for it any more: no second one', async () => {
