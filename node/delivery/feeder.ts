@@ -202,8 +202,7 @@ export class Feeder {
       await this.#intake.fromPeer(hint, {});
     }
     const { digest, host } = this.#order;
-    const options = { host, small: this.#small, limit: RANKS_ASKED };
-    for (const member of this.#deps.fleet.rank(digest, options)) {
+    for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
       if (!this.#continues || this.#unable.size > 1) break;
       if (this.#failed.has(member.id)) continue;
       if (member.id === this.#deps.fleet.self.id) {
@@ -217,10 +216,6 @@ export class Feeder {
     if (!this.#continues) return;
     await this.#followHolders(2 * this.#lookupMs);
     if (this.#continues) await this.#intake.fromUpstream('unelected');
-  }
-
-  get #small(): boolean {
-    return isSmall(this.#flight.meta.size);
   }
 
   /** False when the flight ended, this node was made the head, or an answer settled the matter. */
@@ -391,7 +386,7 @@ export class Feeder {
       const id = idOf(member ?? holder);
       // A record outlives its node for hours: one that did not answer a moment ago is not tried.
       if (id === fleet.self.id || this.#intake.exclude.has(id)) continue;
-      if (fleet.blamed(id, { small: this.#small })) continue;
+      if (fleet.blamed(id, { busy: !isSmall(this.#flight.meta.size) })) continue;
       counters.add('named.by.dht');
       await this.#intake.fromPeer(member ?? holder, {});
       if (!this.#intake.open) return;

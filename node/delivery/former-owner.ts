@@ -46,7 +46,7 @@ export class FormerOwner {
     if (owner?.id !== fleet.self.id) return undefined;
     const signal = deadlineSignal(clock, FORMER_OWNERS_MS);
     for (const former of formers) {
-      if (fleet.blamed(former.id, { small: true })) continue;
+      if (fleet.blamed(former.id, { busy: false })) continue;
       const told = await this.#askMember(url, former, peers, signal);
       if (told) return told;
     }

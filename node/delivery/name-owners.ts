@@ -31,7 +31,7 @@ export class NameOwners {
     const { fleet } = this.#deps;
     await fleet.ready();
     const host = new URL(url).host;
-    for (const member of fleet.rank(url, { host, small: true, limit: RANKS_ASKED })) {
+    for (const member of fleet.rank(url, { host, limit: RANKS_ASKED })) {
       if (member.id === fleet.self.id) break;
       const named = await this.#askMember(member, url, noCache);
       if (named === 'failed') break;

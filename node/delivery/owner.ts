@@ -1,7 +1,6 @@
 // What this node does for other members: as the owner of an object, and as one who has it.
 import type { Digest } from '../content/digest.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
-import { isSmall } from '../limits.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
@@ -134,8 +133,7 @@ export class Owner {
     const host = new URL(want.url).host;
     const [owner] = fleet.rank(want.digest, { host, unbiased: true, limit: 1 });
     if (!owner || owner.id === fleet.self.id || owner.id === want.member.id) return undefined;
-    const small = isSmall(want.size);
-    const gone = want.failed.includes(owner.id) || fleet.blamed(owner.id, { small });
+    const gone = want.failed.includes(owner.id) || fleet.blamed(owner.id, { busy: false });
     // An older view than the asker's may name somebody who is not the owner any more.
     return gone || want.view > fleet.view ? undefined : owner;
   }

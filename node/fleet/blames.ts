@@ -20,7 +20,7 @@ export class Blames {
   readonly #clock: Clock;
   readonly #current = new Map<string, Blame>();
   /** Apart, since they count only where the rate does. */
-  readonly #slow = new Map<string, Blame>();
+  readonly #busy = new Map<string, Blame>();
   #latest: Blame[] = [];
 
   constructor(clock: Clock) {
@@ -29,7 +29,7 @@ export class Blames {
 
   add(member: { id: string; name: string }, fault: Fault, detail: string): void {
     const nowMs = this.#clock.nowMs();
-    const blames = fault === 'slow' ? this.#slow : this.#current;
+    const blames = isBusy(fault) ? this.#busy : this.#current;
     const last = blames.get(member.id);
     // Ten transfers that fail together are one failure.
     if (last !== undefined && last.fault === fault && last.untilMs > nowMs) return;
@@ -39,24 +39,22 @@ export class Blames {
     if (last === undefined || untilMs >= last.untilMs) blames.set(member.id, blame);
   }
 
-  /** Where something `small` is asked for, one that is only slow is not blamed. */
-  of(id: string, { small = false } = {}): Blame | undefined {
+  /** Without `busy`: as long as a member is only stalled or slow, it is not blamed. */
+  of(id: string, { busy = true } = {}): Blame | undefined {
     const blame = this.#active(this.#current, id);
-    return blame ?? (small ? undefined : this.#active(this.#slow, id));
+    return blame ?? (busy ? this.#active(this.#busy, id) : undefined);
   }
 
   /** A new start of the daemon is a new chance, except for one that gave wrong bytes. */
   restarted(id: string): void {
-    this.#slow.delete(id);
+    this.#busy.delete(id);
     if (this.#current.get(id)?.fault !== 'corrupt') this.#current.delete(id);
   }
 
-  /** Ids avoided now; as `of`. */
-  active({ small = false } = {}): Set<string> {
+  /** Ids of those that are gone or wrong: not only busy. */
+  active(): Set<string> {
     const ids = new Set<string>();
-    for (const blames of small ? [this.#current] : [this.#current, this.#slow]) {
-      for (const id of blames.keys()) if (this.#active(blames, id)) ids.add(id);
-    }
+    for (const id of this.#current.keys()) if (this.#active(this.#current, id)) ids.add(id);
     return ids;
   }
 
@@ -73,6 +71,10 @@ export class Blames {
     if (blame.untilMs + UNREACHABLE_MAX_MS < nowMs) blames.delete(id);
     return undefined;
   }
+}
+
+function isBusy(fault: Fault): boolean {
+  return fault === 'stalled' || fault === 'slow';
 }
 
 function lengthMs(fault: Fault, last: Blame | undefined, nowMs: number): number {

@@ -13,14 +13,13 @@ export interface Blame {
   /** What happened, one line. */
   readonly detail: string;
   readonly atMs: number;
-  /** The member is asked last, and never elected by this node, until then. */
+  /** Until then the member is avoided; what it owns is asked of others if it is gone or wrong. */
   readonly untilMs: number;
 }
 
 export interface RankOptions {
   readonly host?: string;
   readonly unbiased?: boolean;
-  readonly small?: boolean;
   /** So many at most. */
   readonly limit?: number;
 }
@@ -42,16 +41,16 @@ export interface Fleet {
   /**
    * Members by rendezvous rank for `key`: the owner first, then its successors. Only members that
    * may go upstream; for `host` only those that have it in their apt sources, if any has. Members
-   * blamed by this node come last, unless `unbiased` (who *is* the owner, whatever I think of it).
-   * For what is `small` a slow member is as good as any.
+   * that are gone or wrong as far as this node knows come last, unless `unbiased` (who *is* the
+   * owner, whatever I think of it). Who is only stalled or slow keeps what it owns.
    */
   rank(key: string, options?: RankOptions): Member[];
   /** Adds a member heard of otherwise (peer exchange, an incoming request). */
   learn(member: Member): void;
   /** Also one that has left the list meanwhile. */
   blame(member: Pick<Member, 'id' | 'name'>, fault: Fault, detail: string): void;
-  /** Where something `small` is asked for, one that is only slow is not blamed. */
-  blamed(id: string, options?: { small?: boolean }): Blame | undefined;
+  /** Without `busy` (default: with it): as long as it is only stalled or slow, it is not blamed. */
+  blamed(id: string, options?: { busy?: boolean }): Blame | undefined;
   /** The latest, newest first. */
   blames(): readonly Blame[];
   onChange(fn: () => void): void;

@@ -21,7 +21,7 @@ export class Ranking {
   rank(key: string, options: RankOptions = {}): Member[] {
     const table = this.#tableFor(options.host ?? ANY_HOST);
     const limit = options.limit ?? table.members.length;
-    const avoided = options.unbiased ? undefined : this.#blames.active(options);
+    const avoided = options.unbiased ? undefined : this.#blames.active();
     if (avoided === undefined || avoided.size === 0) return table.rank(key, limit);
     const ranked = table.rank(key, limit + avoided.size);
     const isAvoided = ({ id }: Member) => avoided.has(id);

@@ -66,7 +66,7 @@ export class StaticFleet implements Fleet {
     this.#blames.add(member, fault, detail);
   }
 
-  blamed(id: string, options?: { small?: boolean }): Blame | undefined {
+  blamed(id: string, options?: { busy?: boolean }): Blame | undefined {
     return this.#blames.of(id, options);
   }
 

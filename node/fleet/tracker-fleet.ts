@@ -131,7 +131,7 @@ export class TrackerFleet implements Fleet {
     this.#deps.log.warn({ member: member.name, fault, detail }, 'member blamed');
   }
 
-  blamed(id: string, options?: { small?: boolean }): Blame | undefined {
+  blamed(id: string, options?: { busy?: boolean }): Blame | undefined {
     return this.#blames.of(id, options);
   }
 

@@ -188,19 +188,22 @@ describe('an owner with a narrow link', () => {
 
 const release = 'http://archive.ubuntu.com/ubuntu/dists/noble/InRelease';
 
-test.each([
-  ['a name', release, release],
-  ['a small object', small.digest, small.url],
-])('a slow owner is asked for %s all the same', async (_what, key, url) => {
-  const named = { ...small, url: release };
-  const upstream = upstreamOf([small, named], async () => {});
-  const herd = herdFixture({ nodes: 3, objects: [small], upstream });
-  const [slow] = herd.nodes[0]!.fleet.rank(key, { unbiased: true });
-  const others = herd.nodes.filter(({ self }) => self.id !== slow!.id);
-  for (const { fleet } of others) fleet.blame(slow!, 'slow', '');
-  for (const { n } of others) await herd.get(n, url);
-  expect(others.map(({ counters }) => counters.get('upstream.requests.elected'))).toEqual([0, 0]);
-  expect(upstream.requests.length).toBe(1);
+describe.each(['slow', 'stalled'] as const)('an owner that all others call %s', (fault) => {
+  test.each([
+    ['a name', release, release],
+    ['a small object', small.digest, small.url],
+    ['a large one', middle.digest, middle.url],
+  ])('is asked for %s all the same', async (_what, key, url) => {
+    const named = { ...small, url: release };
+    const upstream = upstreamOf([small, middle, named], async () => {});
+    const herd = herdFixture({ nodes: 3, objects: [small, middle], upstream });
+    const [busy] = herd.nodes[0]!.fleet.rank(key, { unbiased: true });
+    const others = herd.nodes.filter(({ self }) => self.id !== busy!.id);
+    for (const { fleet } of others) fleet.blame(busy!, fault, '');
+    for (const { n } of others) await herd.get(n, url);
+    expect(others.map(({ counters }) => counters.get('upstream.requests.elected'))).toEqual([0, 0]);
+    expect(upstream.requests.length).toBe(1);
+  });
 });
 
 test('a relay that gives nothing is left by the one it feeds, and not named', async () => {
