@@ -25,6 +25,9 @@ interface ProgressReportsDeps {
   readonly links: Pick<LinkRates, 'best' | 'hasRoom'>;
 }
 
+/** What is told of a flight. */
+type Reported = Pick<Flight, 'meta' | 'pieces'>;
+
 interface ProgressReportsOptions {
   readonly digest: Digest;
   /** Ends everything. */
@@ -33,17 +36,13 @@ interface ProgressReportsOptions {
 
 export class ProgressReports {
   readonly #deps: ProgressReportsDeps;
-  readonly #flight: Pick<Flight, 'meta' | 'pieces'>;
+  readonly #flight: Reported;
   readonly #options: ProgressReportsOptions;
   #pieceAtMs = 0;
   /** Since the last piece. */
   #idleTicks = 0;
 
-  constructor(
-    deps: ProgressReportsDeps,
-    flight: Pick<Flight, 'meta' | 'pieces'>,
-    options: ProgressReportsOptions,
-  ) {
+  constructor(deps: ProgressReportsDeps, flight: Reported, options: ProgressReportsOptions) {
     this.#deps = deps;
     this.#flight = flight;
     this.#options = options;

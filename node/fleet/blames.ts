@@ -18,8 +18,9 @@ const LATEST_MAX = 100;
 
 export class Blames {
   readonly #clock: Clock;
-  readonly #current = new Map<string, Blame>();
-  /** Apart, since they count only where the rate does. */
+  /** Of those that are gone or wrong. */
+  readonly #harm = new Map<string, Blame>();
+  /** Of those that are stalled or slow: apart, since they keep what they own. */
   readonly #busy = new Map<string, Blame>();
   #latest: Blame[] = [];
 
@@ -29,7 +30,7 @@ export class Blames {
 
   add(member: { id: string; name: string }, fault: Fault, detail: string): void {
     const nowMs = this.#clock.nowMs();
-    const blames = isBusy(fault) ? this.#busy : this.#current;
+    const blames = isBusy(fault) ? this.#busy : this.#harm;
     const last = blames.get(member.id);
     // Ten transfers that fail together are one failure.
     if (last !== undefined && last.fault === fault && last.untilMs > nowMs) return;
@@ -41,20 +42,20 @@ export class Blames {
 
   /** Without `busy`: as long as a member is only stalled or slow, it is not blamed. */
   of(id: string, { busy = true } = {}): Blame | undefined {
-    const blame = this.#active(this.#current, id);
+    const blame = this.#active(this.#harm, id);
     return blame ?? (busy ? this.#active(this.#busy, id) : undefined);
   }
 
   /** A new start of the daemon is a new chance, except for one that gave wrong bytes. */
   restarted(id: string): void {
     this.#busy.delete(id);
-    if (this.#current.get(id)?.fault !== 'corrupt') this.#current.delete(id);
+    if (this.#harm.get(id)?.fault !== 'corrupt') this.#harm.delete(id);
   }
 
   /** Ids of those that are gone or wrong: not only busy. */
   active(): Set<string> {
     const ids = new Set<string>();
-    for (const id of this.#current.keys()) if (this.#active(this.#current, id)) ids.add(id);
+    for (const id of this.#harm.keys()) if (this.#active(this.#harm, id)) ids.add(id);
     return ids;
   }
 

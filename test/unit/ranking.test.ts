@@ -105,9 +105,17 @@ describe('Ranking', () => {
       undefined,
       'slow',
     ]);
+    time.advance(60 * SECOND);
+    expect(blames.of(owner!.id)).toBeUndefined();
+    blames.add(owner!, 'unreachable', '');
+    blames.add(owner!, 'slow', '');
+    time.advance(11 * SECOND);
     blames.restarted(owner!.id);
     expect(blames.of(owner!.id)).toBeUndefined();
   });
+});
+
+describe('SoloFleet', () => {
   it('is one node, whoever it hears of', async () => {
     const fleet = new SoloFleet({ clock: new ManualClock() }, { self: memberFixture(0) });
     fleet.learn(memberFixture(1));
