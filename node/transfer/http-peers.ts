@@ -2,14 +2,14 @@
 import type { Member } from '../../tracker/protocol.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
 import { HerdError } from '../errors.ts';
-import { KiB, MiB, PROTOCOL_VERSION } from '../limits.ts';
+import { KiB, PROTOCOL_VERSION } from '../limits.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
-import { PIECES_TYPE } from '../wire/frames.ts';
 import { PeerClient } from '../wire/peer-client.ts';
-import type { Exchange, PeerRequest } from '../wire/peer-exchange.ts';
-import { type QuietGuard, QuietWatch } from '../wire/quiet-watch.ts';
+import type { PeerRequest } from '../wire/peer-exchange.ts';
+import { QuietWatch } from '../wire/quiet-watch.ts';
 import type { pskClientOptions } from '../wire/tls-psk.ts';
-import { failure, HttpPieceStream } from './http-piece-stream.ts';
+import { type Answer, exchange, type Patience } from './http-exchange.ts';
+import { failure } from './http-piece-stream.ts';
 import {
   claimAnswerOf,
   membersOf,
@@ -36,24 +36,15 @@ interface HttpPeersDeps {
   readonly tls: ReturnType<typeof pskClientOptions>;
 }
 
-interface HttpPeersOptions {
+interface HttpPeersOptions extends Patience {
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
   /** To the machine alone; longer than a lost SYN takes to be sent again (1 s, RFC 6298). */
   readonly reachMs: number;
   /** After this long without it, one more is tried beside it. */
   readonly connectRetryMs: number;
-  /** Ticks of the quiet watch, in ms; those below count them. */
+  /** Of the quiet watch. */
   readonly tickMs: number;
-  /** From the request to the head of the answer. */
-  readonly answerTicks: number;
-  /** Of these: then it is looked whether the machine is still there. */
-  readonly probeTicks: number;
-  /**
-   * Without any byte. Not without a whole frame: on a link that many share, a piece may take longer
-   * than this. Who gives too little is found by what its readers report (delivery/swarm.ts).
-   */
-  readonly silenceTicks: number;
 }
 
 const defaults: HttpPeersOptions = {
@@ -62,8 +53,9 @@ const defaults: HttpPeersOptions = {
   connectRetryMs: 3_000,
   tickMs: 1_000,
   answerTicks: 10,
-  probeTicks: 1,
-  silenceTicks: 3,
+  answerProbeTicks: 1,
+  silenceTicks: 8,
+  silenceProbeTicks: 2,
 };
 
 /** Connections to a peer that is not kept and not asked for this long are closed. */
@@ -71,10 +63,6 @@ const IDLE_MS = 30_000;
 const CONNECTIONS_PER_PEER = 32;
 /** Not below the largest TLS record (RFC 8446, 5.1). */
 const READ_BYTES = 16 * KiB;
-/** Of an answer that is no piece stream; a list of thousands of members fits. */
-const JSON_BYTES_MAX = 4 * MiB;
-/** Memory of a part of it besides its bytes, roughly: one byte may come at a time. */
-const PART_BYTES = 100;
 
 interface Peer {
   readonly client: PeerClient;
@@ -193,10 +181,9 @@ export class HttpPeers implements Peers {
       headers: { 'debherd-protocol': String(PROTOCOL_VERSION), 'content-type': 'application/json' },
       body: body === undefined ? undefined : JSON.stringify(body),
     };
-    const terms = { watch: this.#watch, pieces: this.#deps.pool, ...this.#options };
-    const attempt = (fresh: boolean) => {
-      return exchange(entry.client, request, fresh, nameOf(peer), signal, terms);
-    };
+    const deps = { client: entry.client, pool: this.#deps.pool, watch: this.#watch };
+    const terms = { ...this.#options, peer: nameOf(peer), signal };
+    const attempt = (fresh: boolean) => exchange(deps, request, { ...terms, fresh });
     try {
       // A kept connection that the peer closed a moment ago: at once on a fresh one.
       const answer = await attempt(false).catch((error) => {
@@ -254,109 +241,6 @@ export class HttpPeers implements Peers {
       entry.client.close();
     });
   }
-}
-
-interface Terms {
-  readonly pieces: PiecePool;
-  readonly watch: QuietWatch;
-  readonly answerTicks: number;
-  readonly probeTicks: number;
-  readonly silenceTicks: number;
-}
-
-type Answer =
-  | { readonly kind: 'json'; readonly value: unknown }
-  | { readonly kind: 'stream'; readonly stream: HttpPieceStream };
-
-/** One request; resolves with the whole JSON answer, or as soon as a piece stream begins. */
-function exchange(
-  client: PeerClient,
-  request: PeerRequest,
-  fresh: boolean,
-  peer: string,
-  signal: AbortSignal,
-  terms: Terms,
-): Promise<Answer> {
-  if (signal.aborted) return Promise.reject(new HerdError('SOURCE_FAILED', 'no longer wanted'));
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  let stream: HttpPieceStream | undefined;
-  let status = 0;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  let quiet: QuietGuard | undefined;
-  const onAbort = () => running.abort(new HerdError('SOURCE_FAILED', 'no longer wanted'));
-  const silent = () => {
-    // While we ourselves do not read, the peer cannot be heard.
-    if (running.paused) return 'excused';
-    running.abort(new HerdError('SOURCE_STALLED', `${peer} is silent`));
-    return 'over';
-  };
-  const settle = () => {
-    quiet?.end();
-    signal.removeEventListener('abort', onAbort);
-  };
-  const running: Exchange = client.request(
-    request,
-    {
-      started() {
-        quiet = guardUnanswered(client, terms, silent);
-      },
-      head(code, headers) {
-        status = code;
-        quiet?.end();
-        quiet = terms.watch.guard(terms.silenceTicks, silent);
-        if (headers.get('content-type') !== PIECES_TYPE) return;
-        stream = new HttpPieceStream(terms.pieces, peer, running, settle);
-        resolve({ kind: 'stream', stream });
-      },
-      data(bytes) {
-        quiet?.beat();
-        if (stream) return stream.push(bytes);
-        chunks.push(Buffer.from(bytes));
-        size += bytes.length + PART_BYTES;
-        if (size > JSON_BYTES_MAX) running.abort(failure(peer, 'an answer without end'));
-      },
-      end() {
-        settle();
-        if (stream) return stream.finish();
-        try {
-          const text = Buffer.concat(chunks).toString();
-          resolve(answerOf(status, text === '' ? undefined : JSON.parse(text), peer));
-        } catch (error) {
-          reject(failure(peer, error));
-        }
-      },
-      failed(error) {
-        settle();
-        if (stream) stream.fail(failure(peer, error));
-        else reject(failure(peer, error));
-      },
-    },
-    fresh,
-  );
-  signal.addEventListener('abort', onAbort, { once: true });
-  return promise;
-}
-
-/** Before a daemon that does not answer is given up, its machine is asked. */
-function guardUnanswered(client: PeerClient, terms: Terms, silent: () => 'excused' | 'over') {
-  const { watch, probeTicks, answerTicks } = terms;
-  let probed = false;
-  const guard: QuietGuard = watch.guard(probeTicks, () => {
-    if (probed) return silent();
-    probed = true;
-    client.probe();
-    guard.allow(answerTicks - probeTicks);
-    return 'excused';
-  });
-  return guard;
-}
-
-function answerOf(status: number, value: unknown, peer: string): Answer {
-  if (status === 404) return { kind: 'json', value: undefined };
-  if (status < 300) return { kind: 'json', value };
-  const { message } = (value ?? {}) as { message?: unknown };
-  throw new HerdError('SOURCE_FAILED', `${peer} answered ${status}: ${String(message ?? '')}`);
 }
 
 /** An answer as `parse` reads it. */

@@ -5,15 +5,22 @@ import type { Clock, Timer } from '../platform/clock.ts';
 export interface QuietGuard {
   /** A sign of life. */
   beat(): void;
-  /** From now on this many ticks without a sign of life are too many. */
-  allow(ticks: number): void;
   end(): void;
+}
+
+/** What is done about a silence that may yet end. */
+export interface Doubt {
+  /** Ticks without a beat that raise none. */
+  readonly afterTicks: number;
+  /** Called once in a silence. */
+  readonly look: () => void;
 }
 
 interface Entry {
   quiet: number;
-  max: number;
+  readonly max: number;
   readonly onQuiet: () => 'excused' | 'over';
+  readonly doubt: Doubt | undefined;
 }
 
 export class QuietWatch {
@@ -28,16 +35,12 @@ export class QuietWatch {
   }
 
   /** Calls `onQuiet` after more than `ticks` ticks without a beat, until it says 'over'. */
-  guard(ticks: number, onQuiet: () => 'excused' | 'over'): QuietGuard {
-    const entry: Entry = { quiet: 0, max: ticks, onQuiet };
+  guard(ticks: number, onQuiet: () => 'excused' | 'over', doubt?: Doubt): QuietGuard {
+    const entry: Entry = { quiet: 0, max: ticks, onQuiet, doubt };
     this.#entries.add(entry);
     this.#timer ??= this.#clock.every(this.#tickMs, () => this.#tick());
     return {
       beat: () => {
-        entry.quiet = 0;
-      },
-      allow: (more) => {
-        entry.max = more;
         entry.quiet = 0;
       },
       end: () => this.#remove(entry),
@@ -46,7 +49,9 @@ export class QuietWatch {
 
   #tick(): void {
     for (const entry of this.#entries) {
-      if (++entry.quiet <= entry.max) continue;
+      entry.quiet++;
+      if (entry.quiet - 1 === entry.doubt?.afterTicks) entry.doubt.look();
+      if (entry.quiet <= entry.max) continue;
       if (entry.onQuiet() === 'excused') entry.quiet = 0;
       else this.#remove(entry);
     }

@@ -275,11 +275,30 @@ describe('a peer that misbehaves', () => {
     const mute = await rogue((_req, res) => {
       answer = () => res.end('[]');
     });
-    const asked = client({ tickMs: 30, probeTicks: 1, answerTicks: 60 }).members(mute, signal());
+    const asked = client({ tickMs: 30, answerProbeTicks: 1, answerTicks: 60 }).members(
+      mute,
+      signal(),
+    );
     await sleep(300);
     expect(mute.connections()).toBe(2);
     answer();
     expect(await asked).toEqual([]);
+  });
+
+  test('silent in mid-stream: its machine is asked once, and more may come', async () => {
+    let more = () => {};
+    const mute = await rogue((_req, res) => {
+      head(res);
+      res.write(encode.meta({ size: 5 }));
+      more = () => res.end(encode.end(0));
+    });
+    const peers = client({ tickMs: 30, silenceProbeTicks: 1, silenceTicks: 60 });
+    const stream = (await peers.object(mute, digest, { from: 0 }, signal()))!;
+    expect(await stream.next()).toMatchObject({ type: 'meta' });
+    await sleep(300);
+    expect(mute.connections()).toBe(2);
+    more();
+    expect(await stream.next()).toMatchObject({ type: 'end' });
   });
 
   test.each([
