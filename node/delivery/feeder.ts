@@ -132,9 +132,13 @@ export class Feeder {
     if (this.source !== 'upstream') this.#intake.pull?.abort();
   }
 
-  /** True since this node has let the next in rank fetch the object. */
-  get passedOn(): boolean {
-    return this.#passedOn;
+  /**
+   * Others do better without this node: it has let the next in rank fetch the object, or gets it
+   * from a member through a narrow link.
+   */
+  get standsAside(): boolean {
+    if (this.#passedOn) return true;
+    return !this.#leading && this.sourceKind === 'peer' && this.#deps.links.narrow;
   }
 
   /** Lets the next in rank fetch it, from what is here on; not what nobody else would fetch. */
@@ -294,6 +298,7 @@ export class Feeder {
       url: this.#order.url,
       have: this.#flight.pieces,
       link: this.#deps.links.best,
+      ...(this.#deps.links.narrow ? { narrow: true } : {}),
       member: fleet.self,
       view: fleet.view,
       exclude: [...this.#intake.exclude],

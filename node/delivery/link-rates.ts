@@ -26,6 +26,8 @@ export class LinkRates {
   #nowMs: number;
   /** Members that are giving. */
   #givers = 0;
+  /** Whether the link is narrow, and the second in which that was found. */
+  #judged = { second: -1, narrow: false };
   /** What the links of others have carried, bytes per second, by member. */
   readonly #others = new Map<string, number>();
 
@@ -60,6 +62,7 @@ export class LinkRates {
 
   /** A member's own `best`. */
   heard(member: string, best: number): void {
+    this.#judged.second = -1;
     this.#others.delete(member);
     this.#others.set(member, best);
     if (this.#others.size <= OTHERS_MAX) return;
@@ -86,8 +89,18 @@ export class LinkRates {
     return this.#sum(this.#second) / RECENT_BUCKETS < ROOM * best;
   }
 
-  /** Whether it carries far less than most others': then others should fetch for the fleet. */
+  /**
+   * Whether it carries far less than most others': then others should fetch for the fleet, and pass
+   * on. Judged once a second and when others are heard of: it is looked at for each piece.
+   */
   get narrow(): boolean {
+    this.#goOn();
+    const second = this.#second;
+    if (this.#judged.second !== second) this.#judged = { second, narrow: this.#isNarrow() };
+    return this.#judged.narrow;
+  }
+
+  #isNarrow(): boolean {
     if (this.#others.size < OTHERS_MIN) return false;
     const rates = [...this.#others.values()].sort((a, b) => a - b);
     const median = rates[rates.length >> 1]!;

@@ -64,7 +64,7 @@ export class Owner {
     const redirect = this.#redirect(want);
     if (redirect) return { kind: 'redirect', owner: redirect };
     const swarm = swarms.of(want.digest, want.size);
-    swarm.join(want.member, want.have);
+    swarm.join(want.member, want.have, want.narrow);
     const exclude = new Set([...want.exclude, ...want.failed]);
     for (const id of want.failed) swarm.drop(id);
     const supply = await this.#supply(want);

@@ -49,6 +49,8 @@ interface Place extends Participant {
   heldUpFirst: string | undefined;
   /** It held up two members. */
   slow: boolean;
+  /** Its link carries far less than most others'. */
+  narrow: boolean;
   /** Until then its parent is taken to be busy with it. */
   leaseUntilMs: number;
   movedAtMs: number;
@@ -69,12 +71,14 @@ export class Swarm {
     this.#clock = clock;
   }
 
-  /** Notes that `member` wants the object and has `have` pieces of it. */
-  join(member: Member, have: number): void {
+  /** Notes that `member` wants the object and has `have` pieces of it; `narrow`: its link is. */
+  join(member: Member, have: number, narrow = false): void {
     const known = this.#places.get(member.id);
     if (known) {
       this.#leave(known);
       known.have = have;
+      known.narrow = narrow;
+      known.lagging ||= narrow;
       known.whole = false;
       known.accusers.clear();
       known.lags = 0;
@@ -90,11 +94,12 @@ export class Swarm {
       children: 0,
       given: 0,
       accusers: new Set(),
-      lagging: false,
+      lagging: narrow,
       lags: 0,
       heldUp: false,
       heldUpFirst: undefined,
       slow: false,
+      narrow,
       leaseUntilMs: 0,
       movedAtMs: 0,
     });
@@ -153,7 +158,7 @@ export class Swarm {
     const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);
     const behind = this.#pace(place, parent, front) - have > LAG_PIECES;
     place.lags = behind ? place.lags + 1 : 0;
-    place.lagging = behind || place.slow;
+    place.lagging = behind || place.slow || place.narrow;
     if (!parent || !(starved || place.lags >= patience || parent.lagging)) return undefined;
     if (now - place.movedAtMs < MOVE_EVERY_MS) return undefined;
     place.movedAtMs = now;
@@ -200,7 +205,7 @@ export class Swarm {
     const place = this.#places.get(id);
     if (!place) return;
     place.whole = true;
-    place.lagging = place.slow;
+    place.lagging = place.slow || place.narrow;
     this.#leave(place);
     // It depends on nobody any more.
     place.parent = undefined;

@@ -103,7 +103,7 @@ async function writeFlight(
         await writePiece(deps, out, await reader.next());
       } else if (reader.status === 'end') {
         return encode.end(flight.pieces);
-      } else if (feeder?.passedOn) {
+      } else if (feeder?.standsAside) {
         throw new HerdError('PASSED_ON', 'others have wider links');
       } else if (reader.status === 'failed') {
         throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');

@@ -24,7 +24,7 @@ type Fields = Record<string, unknown>;
 
 export function wantOf(body: unknown): Want {
   const fields = fieldsOf(body, 'a want');
-  const { direct } = fields;
+  const { direct, narrow } = fields;
   return {
     digest: digestOf(fields.digest),
     ...(fields.size === undefined ? {} : { size: countOf(fields.size, 'size') }),
@@ -36,6 +36,7 @@ export function wantOf(body: unknown): Want {
     failed: idsOf(fields.failed, 'failed'),
     unable: idsOf(fields.unable, 'unable'),
     ...(direct === true ? { direct } : {}),
+    ...(narrow === true ? { narrow } : {}),
     ...linkOf(fields),
   };
 }

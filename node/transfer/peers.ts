@@ -34,6 +34,8 @@ export interface Want {
   readonly direct?: boolean;
   /** The most that the member's link has carried of late, bytes per second. */
   readonly link?: number;
+  /** That is far less than most others': nobody should wait for what comes through it. */
+  readonly narrow?: boolean;
 }
 
 export type WantAnswer =

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MiB, PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
+import type { FrameSink } from '../../node/wire/frame-writer.ts';
 import { hashesOf } from '../contract/store.contract.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
 import { fullStore } from '../fixtures/full-store.ts';
@@ -224,6 +225,40 @@ test('a relay that gives nothing is left by the one it feeds, and not named', as
   expect(herd.nodes[relay]!.door.pipes.size).toBe(0);
   expect(blames(herd)).toEqual([]);
   held.resolve(Buffer.alloc(0));
+});
+
+test('a relay whose link turns out narrow lets those go whom it feeds', async () => {
+  const upstream = upstreamOf([large], () => sleep(0));
+  const clock = fastClock(8);
+  const order = herdFixture({ nodes: 4, objects: [large], upstream, clock }).ranking(large);
+  const [owner = 0, relay = 0, child = 0, other = 0] = order;
+  let narrow: FrameSink | undefined;
+  /** The owner's first stream, that to the relay, gives ten pieces a second. */
+  const outgoing = (n: number) => {
+    if (n !== owner) return undefined;
+    return async (index: number, bytes: Buffer, sink: FrameSink) => {
+      narrow ??= sink;
+      if (narrow === sink && index > 20) await sleep(100);
+      return bytes;
+    };
+  };
+  const herd = herdFixture({ nodes: 4, objects: [large], upstream, clock, outgoing });
+  const { links, door, flights } = herd.nodes[relay]!;
+  const got: Promise<Buffer>[] = [];
+  for (const n of [relay, other, child]) {
+    got.push(herd.get(n, large.url));
+    await vi.waitFor(() => expect(herd.nodes[n]!.flights.pieces(large.digest)).toBeGreaterThan(0));
+  }
+  expect(door.pipes.size).toBe(1);
+  links.began();
+  links.note(2 * MiB);
+  await sleep(3_200 / 8);
+  for (let n = 0; n < 3; n++) links.heard(`${n}`, 20 * MiB);
+  await vi.waitFor(() => expect(door.pipes.size).toBe(0));
+  expect((await got.at(-1)!).equals(large.body)).toBe(true);
+  expect(flights.pieces(large.digest), 'of 40').toBeLessThan(35);
+  for (const body of await Promise.all(got)) expect(body.equals(large.body)).toBe(true);
+  expect(blames(herd)).toEqual([]);
 });
 
 describe('the owner dies', () => {

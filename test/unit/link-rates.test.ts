@@ -80,7 +80,7 @@ test('nor is one that has only begun to carry', () => {
 });
 
 test('what upstream gives shows what a link can do, not what it cannot', () => {
-  const { links, carry, others } = fixture();
+  const { clock, links, carry, others } = fixture();
   others(6 * MiB, 6 * MiB, 6 * MiB);
   links.began();
   for (let second = 0; second < 5; second++) links.noteUpstream(MiB);
@@ -90,6 +90,7 @@ test('what upstream gives shows what a link can do, not what it cannot', () => {
   carry(5, 0.2 * MiB);
   expect(links.narrow).toBe(true);
   links.noteUpstream(6 * MiB);
+  clock.advance(1_000);
   expect(links.narrow).toBe(false);
 });
 

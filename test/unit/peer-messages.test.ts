@@ -41,6 +41,7 @@ const query = { url, noCache: false, view: 2, onlyKnown: true };
 const cases = [
   ['a want', wantOf, want],
   ['a want for the bytes themselves', wantOf, { ...want, direct: true, exclude: ['10.0.0.1:1'] }],
+  ['a want of one with a narrow link', wantOf, { ...want, link: 6e5, narrow: true }],
   ['a progress', progressOf, progress],
   ['a progress of one that waits', progressOf, { ...progress, link: 6e6, idle: true }],
   ['a claim', claimOf, claim],

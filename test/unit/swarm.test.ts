@@ -217,6 +217,17 @@ describe('a swarm', () => {
     });
   });
 
+  test('a member with a narrow link gets no children, whole or not', () => {
+    const { ask, swarm, members } = setup();
+    const [narrow] = members;
+    swarm.join(narrow!, 0, true);
+    const sources = [1, 2, 3, 4].map((n) => ask(n));
+    swarm.progress(narrow!.id, 100, 100);
+    sources.push(ask(5), ask(6));
+    swarm.finished(narrow!.id);
+    expect([...sources, ask(7), ask(8)]).not.toContain(0);
+  });
+
   test('who lags behind every source names none of them', () => {
     const { ask, clock, swarm, members } = setup();
     for (const n of [0, 1, 2, 3]) ask(n);
