@@ -132,12 +132,13 @@ export class Feeder {
     if (this.source !== 'upstream') this.#intake.pull?.abort();
   }
 
-  /**
-   * Others do better without this node: it has let the next in rank fetch the object, or gets it
-   * from a member through a narrow link.
-   */
-  get standsAside(): boolean {
-    if (this.#passedOn) return true;
+  /** True since this node has let the next in rank fetch the object. */
+  get passedOn(): boolean {
+    return this.#passedOn;
+  }
+
+  /** It comes from a member through a narrow link: who waits for it does better elsewhere. */
+  get narrow(): boolean {
     return !this.#leading && this.sourceKind === 'peer' && this.#deps.links.narrow;
   }
 

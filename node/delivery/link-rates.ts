@@ -15,6 +15,8 @@ const EVIDENCE_MS = 3_000;
 /** ... and so many others are known. */
 const OTHERS_MIN = 3;
 const OTHERS_MAX = 1_000;
+/** What was heard of them earlier may be of another rollout, with another narrow place. */
+const HEARD_SECONDS = 30;
 
 export class LinkRates {
   readonly #clock: Clock;
@@ -28,8 +30,8 @@ export class LinkRates {
   #givers = 0;
   /** Whether the link is narrow, and the second in which that was found. */
   #judged = { second: -1, narrow: false };
-  /** What the links of others have carried, bytes per second, by member. */
-  readonly #others = new Map<string, number>();
+  /** What the links of others have carried, bytes per second, by member; heard last, at the end. */
+  readonly #others = new Map<string, { readonly best: number; readonly second: number }>();
 
   constructor(deps: { clock: Clock }) {
     this.#clock = deps.clock;
@@ -62,9 +64,10 @@ export class LinkRates {
 
   /** A member's own `best`. */
   heard(member: string, best: number): void {
+    this.#goOn();
     this.#judged.second = -1;
     this.#others.delete(member);
-    this.#others.set(member, best);
+    this.#others.set(member, { best, second: this.#second });
     if (this.#others.size <= OTHERS_MAX) return;
     const [oldest] = this.#others.keys();
     if (oldest !== undefined) this.#others.delete(oldest);
@@ -101,8 +104,12 @@ export class LinkRates {
   }
 
   #isNarrow(): boolean {
+    for (const [member, { second }] of this.#others) {
+      if (second >= this.#second - HEARD_SECONDS) break;
+      this.#others.delete(member);
+    }
     if (this.#others.size < OTHERS_MIN) return false;
-    const rates = [...this.#others.values()].sort((a, b) => a - b);
+    const rates = [...this.#others.values()].map(({ best }) => best).sort((a, b) => a - b);
     const median = rates[rates.length >> 1]!;
     if (this.best >= NARROW * median) return false;
     return total(this.#given) >= EVIDENCE_BYTES && total(this.#givingMs) >= EVIDENCE_MS;

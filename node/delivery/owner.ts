@@ -89,13 +89,13 @@ export class Owner {
     return object && { kind: 'stored', object: checkedObject(this.#deps.store, object) };
   }
 
-  progress({ digest, member, have, idle, link }: Progress): ProgressAnswer {
+  progress({ digest, member, have, idle, link, narrow }: Progress): ProgressAnswer {
     const { swarms, flights, store } = this.#deps;
     this.#heard(member, link);
     const starved =
       idle === true && (store.stat(digest) !== undefined || flights.pieces(digest) > have);
     const swarm = swarms.get(digest);
-    const move = swarm?.progress(member, have, flights.front(digest), starved);
+    const move = swarm?.progress(member, have, flights.front(digest), { starved, narrow });
     return move === undefined ? {} : { move };
   }
 

@@ -22,7 +22,7 @@ interface ProgressReportsDeps {
   readonly fleet: Pick<Fleet, 'self'>;
   /** Absent in a fleet of one. */
   readonly peers: Pick<Peers, 'progress'> | undefined;
-  readonly links: Pick<LinkRates, 'best' | 'hasRoom'>;
+  readonly links: Pick<LinkRates, 'best' | 'hasRoom' | 'narrow'>;
 }
 
 /** What is told of a flight. */
@@ -102,6 +102,7 @@ export class ProgressReports {
       have: this.#flight.pieces,
       source: source.id ?? '',
       link: links.best,
+      ...(links.narrow ? { narrow: true } : {}),
       ...(idle ? { idle } : {}),
     };
     const answer = await peers

@@ -21,10 +21,12 @@ const fanOuts = {
 const LAG_PIECES = Math.ceil((3 * MiB) / PIECE_BYTES);
 /** Behind its source in so many reports in a row, a member is held up by it, or slow itself. */
 const LAG_REPORTS = 3;
-/** The same for one that gets nothing: the stream itself notices silence sooner, and for sure. */
+/** The same for one that gets nothing: its source may have no CPU for a moment. */
 const STILL_REPORTS = 6;
 /** A member is moved to another source at most this often. */
 const MOVE_EVERY_MS = 4_000;
+/** So long after a member said that its link is narrow it gets no children. */
+const NARROW_MS = 60_000;
 /** Who failed so many is offered to no others: it may be gone, and the fleet not know it yet. */
 const ACCUSERS = 2;
 const SWARMS_MAX = 2_000;
@@ -40,7 +42,8 @@ interface Place extends Participant {
   parent: string | undefined;
   children: number;
   given: number;
-  lagging: boolean;
+  /** It has less than it could have by now. */
+  behind: boolean;
   /** Reports in a row in which it was behind. */
   lags: number;
   /** It was moved because it was behind its source. */
@@ -49,8 +52,8 @@ interface Place extends Participant {
   heldUpFirst: string | undefined;
   /** It held up two members. */
   slow: boolean;
-  /** Its link carries far less than most others'. */
-  narrow: boolean;
+  /** Until then its link is taken to carry far less than most others'. */
+  narrowUntilMs: number;
   /** Until then its parent is taken to be busy with it. */
   leaseUntilMs: number;
   movedAtMs: number;
@@ -73,17 +76,18 @@ export class Swarm {
 
   /** Notes that `member` wants the object and has `have` pieces of it; `narrow`: its link is. */
   join(member: Member, have: number, narrow = false): void {
+    const narrowUntilMs = this.#narrowUntilMs(narrow);
     const known = this.#places.get(member.id);
     if (known) {
       this.#leave(known);
       known.have = have;
-      known.narrow = narrow;
-      known.lagging ||= narrow;
+      known.narrowUntilMs = narrowUntilMs;
       known.whole = false;
       known.accusers.clear();
       known.lags = 0;
       return;
     }
+    const clock = this.#clock;
     this.#places.set(member.id, {
       id: member.id,
       member,
@@ -94,12 +98,15 @@ export class Swarm {
       children: 0,
       given: 0,
       accusers: new Set(),
-      lagging: narrow,
+      behind: false,
+      get lagging(): boolean {
+        return this.behind || this.slow || this.narrowUntilMs > clock.monotonicMs();
+      },
       lags: 0,
       heldUp: false,
       heldUpFirst: undefined,
       slow: false,
-      narrow,
+      narrowUntilMs,
       leaseUntilMs: 0,
       movedAtMs: 0,
     });
@@ -139,30 +146,31 @@ export class Swarm {
   /**
    * What `id` has now; `front`: what this node has, when upstream gives it the pace. Answers why
    * it should ask for another source, if it should. `starved`: it gets nothing, there is more, and
-   * its own link has room.
+   * its own link has room; `narrow`: that link is.
    */
   progress(
     id: string,
     have: number,
     front: number | undefined,
-    starved = false,
+    { starved = false, narrow = false }: { starved?: boolean; narrow?: boolean | undefined } = {},
   ): 'slow' | 'behind' | undefined {
     const place = this.#places.get(id);
     if (!place) return undefined;
     const now = this.#clock.monotonicMs();
     const patience = have > place.have ? LAG_REPORTS : STILL_REPORTS;
     place.have = have;
+    place.narrowUntilMs = this.#narrowUntilMs(narrow);
     place.accusers.clear();
     if (place.parent !== undefined) this.#assign(id, place.parent);
     if (this.size !== undefined && have >= pieceCount(this.size)) this.finished(id);
     const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);
-    const behind = this.#pace(place, parent, front) - have > LAG_PIECES;
-    place.lags = behind ? place.lags + 1 : 0;
-    place.lagging = behind || place.slow || place.narrow;
+    place.behind = this.#pace(place, parent, front) - have > LAG_PIECES;
+    place.lags = place.behind ? place.lags + 1 : 0;
     if (!parent || !(starved || place.lags >= patience || parent.lagging)) return undefined;
     if (now - place.movedAtMs < MOVE_EVERY_MS) return undefined;
     place.movedAtMs = now;
-    return !parent.lagging && this.#isSlow(parent, place) ? 'slow' : 'behind';
+    // To one with a narrow link every source seems slow.
+    return !narrow && !parent.lagging && this.#isSlow(parent, place) ? 'slow' : 'behind';
   }
 
   /**
@@ -177,7 +185,6 @@ export class Swarm {
     parent.heldUpFirst ??= child.id;
     if (parent.heldUpFirst === child.id) return false;
     parent.slow = true;
-    parent.lagging = true;
     return true;
   }
 
@@ -205,7 +212,7 @@ export class Swarm {
     const place = this.#places.get(id);
     if (!place) return;
     place.whole = true;
-    place.lagging = place.slow || place.narrow;
+    place.behind = false;
     this.#leave(place);
     // It depends on nobody any more.
     place.parent = undefined;
@@ -245,6 +252,10 @@ export class Swarm {
 
   get members(): number {
     return this.#places.size;
+  }
+
+  #narrowUntilMs(narrow: boolean): number {
+    return narrow ? this.#clock.monotonicMs() + NARROW_MS : 0;
   }
 
   #assign(id: string, source: string): void {

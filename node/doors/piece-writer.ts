@@ -103,12 +103,14 @@ async function writeFlight(
         await writePiece(deps, out, await reader.next());
       } else if (reader.status === 'end') {
         return encode.end(flight.pieces);
-      } else if (feeder?.standsAside) {
-        throw new HerdError('PASSED_ON', 'others have wider links');
+      } else if (feeder?.passedOn) {
+        throw passedOn();
       } else if (reader.status === 'failed') {
         throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');
       } else if (range.to !== undefined) {
         break;
+      } else if (feeder?.narrow) {
+        throw passedOn();
       } else {
         await Promise.race([flight.changed(), out.left]);
       }
@@ -118,6 +120,10 @@ async function writeFlight(
     tick?.cancel();
     reader.close();
   }
+}
+
+function passedOn(): HerdError {
+  return new HerdError('PASSED_ON', 'others have wider links');
 }
 
 interface OutgoingPiece {

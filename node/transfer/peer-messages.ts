@@ -24,7 +24,7 @@ type Fields = Record<string, unknown>;
 
 export function wantOf(body: unknown): Want {
   const fields = fieldsOf(body, 'a want');
-  const { direct, narrow } = fields;
+  const { direct } = fields;
   return {
     digest: digestOf(fields.digest),
     ...(fields.size === undefined ? {} : { size: countOf(fields.size, 'size') }),
@@ -36,13 +36,15 @@ export function wantOf(body: unknown): Want {
     failed: idsOf(fields.failed, 'failed'),
     unable: idsOf(fields.unable, 'unable'),
     ...(direct === true ? { direct } : {}),
-    ...(narrow === true ? { narrow } : {}),
     ...linkOf(fields),
   };
 }
 
-function linkOf({ link }: Fields): { link?: number } {
-  return link === undefined ? {} : { link: countOf(link, 'link') };
+function linkOf({ link, narrow }: Fields): Pick<Want, 'link' | 'narrow'> {
+  return {
+    ...(link === undefined ? {} : { link: countOf(link, 'link') }),
+    ...(narrow === true ? { narrow } : {}),
+  };
 }
 
 export function progressOf(body: unknown): Progress {

@@ -54,8 +54,9 @@ export interface Progress {
   readonly member: string;
   readonly have: number;
   readonly source: string;
-  /** As in a want. */
+  /** These two as in a want. */
   readonly link?: number;
+  readonly narrow?: boolean;
   /** Nothing has come for seconds, and the member's own link has room. */
   readonly idle?: boolean;
 }

@@ -31,6 +31,8 @@ export class PeerClient {
   readonly #open = new Set<Connection>();
   #waiting: Job[] = [];
   #probe: Socket | undefined;
+  /** Grows with what is heard from the peer. */
+  #heard = 0;
   #closed = false;
 
   /** `buffer`: what is read goes through it; many clients may share it. */
@@ -72,9 +74,11 @@ export class PeerClient {
     const { address, port, reachMs } = this.#options;
     const socket = connectTcp({ host: address, port });
     this.#probe = socket;
+    const before = this.#heard;
     const timer = unlessReached(this.#deps.clock, socket, reachMs, () => {
       socket.destroy();
-      this.#failAll(unreached(this.#options));
+      // Both its SYNs may have been lost on a full link, on which others get bytes.
+      if (this.#heard === before) this.#failAll(unreached(this.#options));
     });
     // Refused: there is a machine, and old connections tell what became of its daemon.
     socket.on('error', () => {});
@@ -128,6 +132,9 @@ export class PeerClient {
       late: (restMs) => {
         if (this.#coming.size > COMING_MAX) return;
         if (this.#waiting.some(({ over }) => !over)) this.#connect(restMs);
+      },
+      heard: () => {
+        this.#heard++;
       },
       free: () => {
         this.#coming.delete(connection);

@@ -34,6 +34,8 @@ interface TryOptions extends PeerEndpoint {
 export interface ConnectionEvents {
   /** It is not there after `retryMs`; `restMs` are left. */
   late(restMs: number): void;
+  /** Bytes came. */
+  heard(): void;
   /** It can take a request. */
   free(): void;
   /** It is gone, or of no use any more; may be told twice. */
@@ -128,6 +130,7 @@ export class Connection {
 
   #received(bytes: Buffer): void {
     if (this.#socket.destroyed) return;
+    this.#tell.heard();
     try {
       if (!this.#job) throw unasked();
       this.#reader.push(bytes);

@@ -55,6 +55,16 @@ test('a link is narrow beside those of most others', () => {
   expect(links.narrow, 'one is fast').toBe(false);
 });
 
+test('what was heard of others in another rollout says nothing', () => {
+  const { clock, links, carry, others } = fixture();
+  others(6 * MiB, 6 * MiB, 6 * MiB);
+  clock.advance(40_000);
+  carry(3, MiB);
+  expect(links.narrow).toBe(false);
+  others(6 * MiB, 6 * MiB, 6 * MiB);
+  expect(links.narrow).toBe(true);
+});
+
 test('a link that had little to carry is not narrow', () => {
   const { links, carry, others } = fixture();
   others(6 * MiB, 6 * MiB, 6 * MiB);

@@ -70,10 +70,11 @@ async function deafAtFirst(deaf: number) {
  * A socket that nobody accepts from. `lose` fills its queue: from then on no SYN is answered, as by
  * a machine without power.
  */
-async function losable() {
+async function losable(script = 'sleep 60') {
   const listen = 'IO::Socket::INET->new(Listen => 8, LocalAddr => "127.0.0.1")';
-  const script = `use IO::Socket::INET; $| = 1; $s = ${listen}; print $s->sockport; sleep 60`;
-  const holder = spawn('perl', ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const uses = 'use IO::Socket::INET; use IO::Select; $| = 1;';
+  const whole = `${uses} $s = ${listen}; print $s->sockport; ${script}`;
+  const holder = spawn('perl', ['-e', whole], { stdio: ['ignore', 'pipe', 'inherit'] });
   ends.push(() => holder.kill('SIGKILL'));
   const [printed] = await once(holder.stdout, 'data');
   const port = Number(printed);
@@ -394,6 +395,30 @@ describe('a peer that', () => {
     await lose();
     some.probe();
     for (const { text } of asked) await expect(text).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+  });
+
+  test('answers no SYN, but an old connection gives bytes: a probe ends nothing', async () => {
+    const served = await serve((_request, response) => {
+      const more = setInterval(() => response.write('.'), 20);
+      setTimeout(() => {
+        clearInterval(more);
+        response.end('all');
+      }, 800);
+    });
+    // Takes one connection, and passes on what comes through it.
+    const { port, lose } = await losable(`
+      $c = $s->accept;
+      $u = IO::Socket::INET->new(PeerAddr => "127.0.0.1:${served.port}");
+      $select = IO::Select->new($c, $u);
+      while (@ready = $select->can_read) {
+        for (@ready) { sysread($_, $data, 9999) or exit; syswrite($_ == $c ? $u : $c, $data) }
+      }`);
+    const some = client(port, { reachMs: 100 });
+    const asked = ask(some);
+    await sleep(100);
+    await lose();
+    some.probe();
+    expect(await asked.text).toMatch(/^200 \.+all$/);
   });
 
   test('is there, while this process itself got no CPU for longer: that is no reason', async () => {

@@ -43,7 +43,11 @@ const cases = [
   ['a want for the bytes themselves', wantOf, { ...want, direct: true, exclude: ['10.0.0.1:1'] }],
   ['a want of one with a narrow link', wantOf, { ...want, link: 6e5, narrow: true }],
   ['a progress', progressOf, progress],
-  ['a progress of one that waits', progressOf, { ...progress, link: 6e6, idle: true }],
+  [
+    'a progress of one that waits',
+    progressOf,
+    { ...progress, link: 6e5, narrow: true, idle: true },
+  ],
   ['a claim', claimOf, claim],
   [
     'a claim of a name that is gone',

@@ -148,7 +148,7 @@ describe('a swarm', () => {
     for (const n of [0, 1, 2]) ask(n);
     clock.advance(5000);
     const report = (n: number, starved: boolean) =>
-      swarm.progress(members[n]!.id, 0, undefined, starved);
+      swarm.progress(members[n]!.id, 0, undefined, { starved });
     expect([ask(2), report(0, true)]).toEqual([1, undefined]);
     expect([report(2, false), report(2, true), report(2, true)]).toEqual([
       undefined,
@@ -217,15 +217,26 @@ describe('a swarm', () => {
     });
   });
 
-  test('a member with a narrow link gets no children, whole or not', () => {
-    const { ask, swarm, members } = setup();
+  test('a member with a narrow link gets no children for a minute, whole or not', () => {
+    const { ask, clock, swarm, members } = setup();
     const [narrow] = members;
     swarm.join(narrow!, 0, true);
     const sources = [1, 2, 3, 4].map((n) => ask(n));
-    swarm.progress(narrow!.id, 100, 100);
+    swarm.progress(narrow!.id, 100, 100, { narrow: true });
     sources.push(ask(5), ask(6));
     swarm.finished(narrow!.id);
     expect([...sources, ask(7), ask(8)]).not.toContain(0);
+    clock.advance(61_000);
+    expect(ask(9)).toBe(0);
+  });
+
+  test('a relay whose link turns out narrow loses its children, and names nobody', () => {
+    const { ask, clock, swarm, members } = setup();
+    expect([0, 1, 2].map((n) => ask(n))).toEqual([-1, -1, 0]);
+    clock.advance(5_000);
+    expect(swarm.progress(members[0]!.id, 100, 100, { narrow: true })).toBe(undefined);
+    expect(swarm.progress(members[2]!.id, 100, 100)).toBe('behind');
+    expect(ask(2)).toBe(1);
   });
 
   test('who lags behind every source names none of them', () => {
