@@ -10,6 +10,7 @@ import type {
   Claim,
   ClaimedName,
   ClaimedObject,
+  LinkNews,
   NameAnswer,
   NameQuery,
   Progress,
@@ -40,7 +41,7 @@ export function wantOf(body: unknown): Want {
   };
 }
 
-function linkOf({ link, narrow }: Fields): Pick<Want, 'link' | 'narrow'> {
+function linkOf({ link, narrow }: Fields): LinkNews {
   return {
     ...(link === undefined ? {} : { link: countOf(link, 'link') }),
     ...(narrow === true ? { narrow } : {}),

@@ -14,8 +14,16 @@ export interface PeerAddress {
   readonly port: number;
 }
 
+/** What a member tells of its own link. */
+export interface LinkNews {
+  /** The most that it has carried of late, bytes per second. */
+  readonly link?: number;
+  /** That is far less than most others': nobody should wait for what comes through it. */
+  readonly narrow?: boolean;
+}
+
 /** `POST /v1/want`: to the owner of `digest`, from a member that needs it. */
-export interface Want {
+export interface Want extends LinkNews {
   readonly digest: Digest;
   readonly size?: number;
   /** Where upstream has it. */
@@ -32,10 +40,6 @@ export interface Want {
   readonly unable: readonly string[];
   /** Bytes from the owner itself, not the name of a relay. */
   readonly direct?: boolean;
-  /** The most that the member's link has carried of late, bytes per second. */
-  readonly link?: number;
-  /** That is far less than most others': nobody should wait for what comes through it. */
-  readonly narrow?: boolean;
 }
 
 export type WantAnswer =
@@ -49,14 +53,11 @@ export type WantAnswer =
   | { readonly kind: 'passed' };
 
 /** `POST /v1/progress`: from a member that is getting an object, to its owner, once a second. */
-export interface Progress {
+export interface Progress extends LinkNews {
   readonly digest: Digest;
   readonly member: string;
   readonly have: number;
   readonly source: string;
-  /** These two as in a want. */
-  readonly link?: number;
-  readonly narrow?: boolean;
   /** Nothing has come for seconds, and the member's own link has room. */
   readonly idle?: boolean;
 }
