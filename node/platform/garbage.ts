@@ -14,7 +14,9 @@ export interface Garbage {
 }
 
 /** Collecting all takes tens of milliseconds: not for less than so many bytes. */
-const WORTH_BYTES = 8 * 1024 * 1024;
+const WORTH_BYTES = 4 * 1024 * 1024;
+/** What dies while a node is idle: V8 would fill the 8 MiB of the young with it before it looks. */
+const YOUNG_BYTES = 512 * 1024;
 const QUIET_EVERY_MS = 10_000;
 
 type Collect = (options: { type: 'minor' | 'major'; flavor?: 'last-resort' }) => void;
@@ -43,18 +45,26 @@ interface IdleDeps {
 /**
  * Collects all while the node is idle, and gives the memory back, so that the heap is small when
  * the next transfer begins: V8's own limits (the launcher's options) leave that room until it is
- * over.
+ * over. What an idle node itself leaves behind dies young, and is collected as that.
  */
 export function collectWhileIdle({ clock, busy, served }: IdleDeps): Timer {
   const collect = collector();
+  /** In use after the last collection of all, and after the last one of any kind. */
   let kept = 0;
+  let left = 0;
   let before = served();
   return clock.every(QUIET_EVERY_MS, () => {
     const last = before;
     before = served();
-    if (busy() || before > last || usedBytes() < kept + WORTH_BYTES) return;
-    collect({ type: 'major', flavor: 'last-resort' });
-    kept = usedBytes();
+    if (busy() || before > last) return;
+    const used = usedBytes();
+    if (used >= kept + WORTH_BYTES) {
+      collect({ type: 'major', flavor: 'last-resort' });
+      kept = left = usedBytes();
+    } else if (used >= left + YOUNG_BYTES) {
+      collect({ type: 'minor' });
+      left = usedBytes();
+    }
   });
 }
 

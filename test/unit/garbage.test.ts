@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Timer } from '../../node/platform/clock.ts';
@@ -61,3 +61,16 @@ test('a busy one does not, nor one with little to collect', async () => {
   clock.advance(MINUTE);
   expect(little.deref()).toBeDefined();
 });
+
+test('what dies young while a node is idle is collected soon', () => {
+  clock.advance(MINUTE);
+  const before = usedBytes();
+  for (let i = 0; i < 1_000; i++) Array.from({ length: 128 }, Math.random);
+  expect(usedBytes()).toBeGreaterThan(before + MiB);
+  clock.advance(10_000);
+  expect(usedBytes()).toBeLessThan(before + MiB / 2);
+});
+
+function usedBytes(): number {
+  return getHeapStatistics().used_heap_size;
+}
