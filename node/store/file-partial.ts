@@ -174,8 +174,10 @@ export class FilePartial implements PartialObject {
   async discard(): Promise<void> {
     await this.#exclusive('closed', async () => {
       if (!this.#held || this.#hasTail) {
-        void this.#host.files.forget(this.#path);
+        // An open file takes its room still.
+        const closed = this.#host.files.forget(this.#path);
         await unlink(this.#path).catch(() => {});
+        await closed;
       }
       this.#host.ended(this, undefined);
     });

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import {
   mkdir,
   mkdtemp,
@@ -546,6 +547,29 @@ it('writes the index twice a second at most', async () => {
 });
 
 const canMount = process.getuid?.() === 0;
+it('gives the room back of what it discards, and does not only unlink it', async () => {
+  const store = await place.open();
+  const name = (index: number) => `large-${index}-`;
+  const discarded = Array.from({ length: 16 }, async (_, index) => {
+    const partial = await store.partial(name(index));
+    await partial.append(body(8_000_000));
+    await partial.discard();
+    return openFiles().some((path) => path.includes(name(index)));
+  });
+  expect(await Promise.all(discarded)).not.toContain(true);
+});
+
+/** Of this process, at this moment. */
+function openFiles(): string[] {
+  return readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  });
+}
+
 describe.runIf(canMount)('a file store on a full disk', () => {
   let mounted: string;
   let full: StoreFolder;
