@@ -95,6 +95,7 @@ export class ObjectReaders {
       const now = cached ? files.readNow(digest, from, length, into) : undefined;
       const bytes = now ?? (await files.read(digest, from, length, into));
       entry.cached = nowSeconds(this.#deps.clock);
+      entry.used = true;
       return bytes;
     });
     return { ...objectOf(entry), pieceHashes: hashes, ...reading };
@@ -118,11 +119,13 @@ export class ObjectReaders {
     };
   }
 
-  /** Takes a small object into memory at its second use: a first one is often the only one. */
+  /**
+   * Takes a small object into memory at its second use: a first one is often the only one. Opened
+   * and not read is not used: a flight opens what it has stored for those who still wait.
+   */
   async #heat(entry: ObjectEntry): Promise<HotObject | undefined> {
     const { files, hot } = this.#deps;
     const { digest, size, used } = entry;
-    entry.used = true;
     if (!used || size > this.#hotLimit || !entry.seen) return undefined;
     const pieceHashes = await this.#hashesOf(entry);
     if (pieceHashes === undefined) return undefined;

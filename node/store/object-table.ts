@@ -14,7 +14,7 @@ export interface ObjectEntry extends TrustedEntry {
   readers: number;
   /** Its file was seen whole since the start. */
   seen: boolean;
-  /** Opened since the start. */
+  /** Read since the start. */
   used: boolean;
   /** When its bytes were last written or read since the start, in seconds since the epoch. */
   cached: number | undefined;

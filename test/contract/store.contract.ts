@@ -157,7 +157,11 @@ function objects(fixture: Make): void {
     const { store } = await fixture({ maxBytes: 3000 });
     const bytes = body(1000);
     const digest = await put(store, bytes);
-    for (let time = 0; time < 2; time++) await (await store.open(digest))?.close();
+    for (let time = 0; time < 2; time++) {
+      const reader = await store.open(digest);
+      if (reader) await readAll(reader);
+      await reader?.close();
+    }
     const reader = store.atHand(digest)!;
     expect(reader).toMatchObject({ digest, size: 1000, lastModified });
     expect(reader.body?.equals(bytes)).toBe(true);

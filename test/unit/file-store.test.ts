@@ -375,6 +375,16 @@ describe('a file store under pressure', () => {
     await other.close();
   });
 
+  it('takes into memory what was read before, not what was only opened', async () => {
+    const store = await place.open();
+    const digest = await put(store, body(1000));
+    for (let time = 0; time < 2; time++) await (await store.open(digest))?.close();
+    expect(store.atHand(digest)).toBeUndefined();
+    expect(await has(store, body(1000))).toBe(true);
+    await (await store.open(digest))?.close();
+    expect(store.atHand(digest)).toBeDefined();
+  });
+
   it('reads into the memory it is given, at once what was written a moment ago', async () => {
     const store = await place.open({}, { clock: promptClock });
     const bytes = body(3 * PIECE_BYTES);
