@@ -40,7 +40,8 @@ it('needs no names', () => {
 it('a daemon killed with -9 is replaced on the same socket; who came meanwhile waits', async () => {
   const fixtures = path.join(import.meta.dirname, '../fixtures');
   const holder = spawn('perl', [
-    path.join(fixtures, 'socket-holder.pl'),
+    path.join(fixtures, 'hold-socket.pl'),
+    ...['asked', '127.0.0.1', '0'],
     ...[process.execPath, path.join(fixtures, 'inherit.ts')],
   ]);
   const lines = createInterface({ input: holder.stdout })[Symbol.asyncIterator]();

@@ -22,7 +22,7 @@ import { inBatches, waitFor } from '../wait.ts';
 const fileAt = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const productMain = fileAt('../../../node/debherd.js');
 const corruptMain = fileAt('../corrupt-node.ts');
-const socketHolder = fileAt('../../fixtures/hold-socket.pl');
+const holdSocket = fileAt('../../fixtures/hold-socket.pl');
 const statusUrl = 'http://127.0.0.1:3142/status.json';
 const trackerPort = 3144;
 /** Daemons that take less than this together, over so long, are at rest. */
@@ -177,7 +177,7 @@ class Fleet implements FleetHandle, RunningSystem {
       ...['--apt-archives', node.apt.archivesDir],
     ];
     if (!this.#wishes.heldSockets) return command;
-    return ['perl', socketHolder, '127.0.0.1', '3142', ...command];
+    return ['perl', holdSocket, 'ended', '127.0.0.1', '3142', ...command];
   }
 
   /** As daemons that have run for a while: what a start takes is not what a rollout takes. */
