@@ -17,7 +17,9 @@ export interface Garbage {
 const WORTH_BYTES = 4 * 1024 * 1024;
 /** What dies while a node is idle: V8 would fill the 8 MiB of the young with it before it looks. */
 const YOUNG_BYTES = 512 * 1024;
-const QUIET_EVERY_MS = 10_000;
+const LOOK_EVERY_MS = 10_000;
+/** Apt checks signatures and unpacks between two files, and may take longer for it than one look. */
+const QUIET_LOOKS = 3;
 
 type Collect = (options: { type: 'minor' | 'major'; flavor?: 'last-resort' }) => void;
 
@@ -53,12 +55,14 @@ export function collectWhileIdle({ clock, busy, served }: IdleDeps): Timer {
   let kept = 0;
   let left = 0;
   let before = served();
-  return clock.every(QUIET_EVERY_MS, () => {
+  let quiet = 0;
+  return clock.every(LOOK_EVERY_MS, () => {
     const last = before;
     before = served();
-    if (busy() || before > last) return;
+    quiet = busy() || before > last ? 0 : quiet + 1;
+    if (quiet === 0) return;
     const used = usedBytes();
-    if (used >= kept + WORTH_BYTES) {
+    if (quiet >= QUIET_LOOKS && used >= kept + WORTH_BYTES) {
       collect({ type: 'major', flavor: 'last-resort' });
       kept = left = usedBytes();
     } else if (used >= left + YOUNG_BYTES) {
