@@ -12,6 +12,7 @@ import { cameFromMember } from './delivery/came-from-member.ts';
 import { Flights } from './delivery/flights.ts';
 import { HerdDelivery } from './delivery/herd-delivery.ts';
 import { LinkRates } from './delivery/link-rates.ts';
+import { LinkSurvey } from './delivery/link-survey.ts';
 import { Names } from './delivery/names.ts';
 import { Owner } from './delivery/owner.ts';
 import { Swarms } from './delivery/swarm.ts';
@@ -262,18 +263,19 @@ function openHeart({ config, platform, started }: Site, base: Base, net: Network
   );
   const owner = new Owner({ ...common, flights, names, swarms, links });
   const delivery = new HerdDelivery({ ...common, flights, names, book, borrow });
-  return { flights, names, owner, delivery };
+  return { flights, names, owner, delivery, links };
 }
 
 async function openPeerDoor(site: Site, base: Base, net: Herd, heart: Heart): Promise<void> {
   const { config, platform, decorate, started } = site;
   const { clock, log } = platform;
   const { counters, pool } = base;
-  const { owner, names } = heart;
+  const { owner, names, links, flights } = heart;
   const { outgoing } = decorate;
+  started.add(new LinkSurvey({ ...platform, fleet: net.fleet, peers: net.peers, links, flights }));
   const members = () => net.fleet.membersForPeers();
   const door = createPeerDoor(
-    { owner, names, members, counters, pool, clock, log, outgoing },
+    { owner, names, links, members, counters, pool, clock, log, outgoing },
     { tls: pskServerOptions(net.key.tls) },
   );
   started.add({ close: async () => void (await door.close()) });

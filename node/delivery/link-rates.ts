@@ -1,6 +1,5 @@
 // What this node's link has carried, and those of others: only comparing tells who is slow.
 import type { Clock } from '../platform/clock.ts';
-import type { LinkNews } from '../transfer/peers.ts';
 
 const BUCKET_MS = 1_000;
 /** What is compared: the last few seconds with the best ones of the last minute. */
@@ -15,9 +14,10 @@ const EVIDENCE_BYTES = 1024 * 1024;
 const EVIDENCE_MS = 3_000;
 /** ... and so many others are known. */
 const OTHERS_MIN = 3;
-const OTHERS_MAX = 1_000;
-/** What was heard of them earlier may be of another rollout, with another narrow place. */
-const HEARD_SECONDS = 30;
+/** From this part of what they carried on, there is no doubt that it is not. */
+const LIKE_OTHERS = 1 / 2;
+/** What they said earlier may be of another rollout, with another narrow place. */
+const SURVEY_SECONDS = 30;
 
 export class LinkRates {
   readonly #clock: Clock;
@@ -31,8 +31,8 @@ export class LinkRates {
   #givers = 0;
   /** Whether the link is narrow, and the second in which that was found. */
   #judged = { second: -1, narrow: false };
-  /** What the links of others have carried, bytes per second, by member; heard last, at the end. */
-  readonly #others = new Map<string, { readonly best: number; readonly second: number }>();
+  /** What the link of the one in the middle of some others has carried, bytes per second. */
+  #others = { second: -Infinity, median: 0 };
 
   constructor(deps: { clock: Clock }) {
     this.#clock = deps.clock;
@@ -63,15 +63,14 @@ export class LinkRates {
     this.#bytes[this.#second % BUCKETS]! += bytes;
   }
 
-  /** A member's own `best`. */
-  heard(member: string, best: number): void {
+  /** The `best` of some others, now. Tells whether this one is beyond doubt like theirs. */
+  surveyed(rates: readonly number[]): boolean {
+    if (rates.length < OTHERS_MIN) return false;
     this.#goOn();
     this.#judged.second = -1;
-    this.#others.delete(member);
-    this.#others.set(member, { best, second: this.#second });
-    if (this.#others.size <= OTHERS_MAX) return;
-    const [oldest] = this.#others.keys();
-    if (oldest !== undefined) this.#others.delete(oldest);
+    const median = rates.toSorted((a, b) => a - b)[rates.length >> 1]!;
+    this.#others = { second: this.#second, median };
+    return this.best >= LIKE_OTHERS * median;
   }
 
   /** The most that came in over three seconds of the last minute, bytes per second. */
@@ -95,7 +94,7 @@ export class LinkRates {
 
   /**
    * Whether it carries far less than most others': then others should fetch for the fleet, and pass
-   * on. Judged once a second and when others are heard of: it is looked at for each piece.
+   * on. Judged once a second and after each survey: it is looked at for each piece.
    */
   get narrow(): boolean {
     this.#goOn();
@@ -104,21 +103,16 @@ export class LinkRates {
     return this.#judged.narrow;
   }
 
-  /** For the owners of what this node wants. */
-  get news(): LinkNews {
-    return this.narrow ? { link: this.best, narrow: true } : { link: this.best };
+  /** Whether members have given enough of late to show what the link can do. */
+  get tested(): boolean {
+    this.#goOn();
+    return total(this.#given) >= EVIDENCE_BYTES && total(this.#givingMs) >= EVIDENCE_MS;
   }
 
   #isNarrow(): boolean {
-    for (const [member, { second }] of this.#others) {
-      if (second >= this.#second - HEARD_SECONDS) break;
-      this.#others.delete(member);
-    }
-    if (this.#others.size < OTHERS_MIN) return false;
-    const rates = [...this.#others.values()].map(({ best }) => best).sort((a, b) => a - b);
-    const median = rates[rates.length >> 1]!;
-    if (this.best >= NARROW * median) return false;
-    return total(this.#given) >= EVIDENCE_BYTES && total(this.#givingMs) >= EVIDENCE_MS;
+    const { second, median } = this.#others;
+    if (second < this.#second - SURVEY_SECONDS) return false;
+    return this.best < NARROW * median && this.tested;
   }
 
   get #second(): number {

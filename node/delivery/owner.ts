@@ -89,9 +89,8 @@ export class Owner {
     return object && { kind: 'stored', object: checkedObject(this.#deps.store, object) };
   }
 
-  progress({ digest, member, have, idle, link, narrow }: Progress): ProgressAnswer {
+  progress({ digest, member, have, idle, narrow }: Progress): ProgressAnswer {
     const { swarms, flights, store } = this.#deps;
-    this.#heard(member, link);
     const starved =
       idle === true && (store.stat(digest) !== undefined || flights.pieces(digest) > have);
     const swarm = swarms.get(digest);
@@ -111,19 +110,11 @@ export class Owner {
    * An owner with a narrow link lets the next in rank fetch, also what it is fetching by now: all
    * others would wait for it. Whoever stands in for somebody goes on.
    */
-  #passesOn({ digest, member, link, failed }: Want): boolean {
-    this.#heard(member.id, link);
+  #passesOn({ digest, failed }: Want): boolean {
     const { links, store, flights } = this.#deps;
     if (!links.narrow || failed.length > 0) return false;
     // What it has, or will have in a moment, it gives.
     return store.stat(digest) === undefined && !flights.leads(digest);
-  }
-
-  #heard(member: string, link: number | undefined): void {
-    const { links, flights } = this.#deps;
-    if (link === undefined) return;
-    links.heard(member, link);
-    if (links.narrow) flights.passOn();
   }
 
   /** Who asks the wrong one, and has not found the owner gone, is told who the owner is. */

@@ -22,7 +22,7 @@ interface ProgressReportsDeps {
   readonly fleet: Pick<Fleet, 'self'>;
   /** Absent in a fleet of one. */
   readonly peers: Pick<Peers, 'progress'> | undefined;
-  readonly links: Pick<LinkRates, 'hasRoom' | 'news'>;
+  readonly links: Pick<LinkRates, 'hasRoom' | 'narrow'>;
 }
 
 /** What is told of a flight. */
@@ -101,7 +101,7 @@ export class ProgressReports {
       member: fleet.self.id,
       have: this.#flight.pieces,
       source: source.id ?? '',
-      ...links.news,
+      ...(links.narrow ? { narrow: true } : {}),
       ...(idle ? { idle } : {}),
     };
     const answer = await peers

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { TlsOptions } from 'node:tls';
 import type { Member } from '../../tracker/protocol.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
+import type { LinkRates } from '../delivery/link-rates.ts';
 import type { Names } from '../delivery/names.ts';
 import { letGo, type Owner, type Supply } from '../delivery/owner.ts';
 import { HerdError, reasonOf } from '../errors.ts';
@@ -24,6 +25,7 @@ interface PeerDoorDeps extends WriterDeps {
   readonly pool: PiecePool;
   readonly owner: Owner;
   readonly names: Names;
+  readonly links: Pick<LinkRates, 'best'>;
   /** The members that this node reaches, for peers without a tracker. */
   readonly members: () => readonly Member[];
   readonly log: Log;
@@ -40,7 +42,7 @@ interface PeerDoorOptions {
 
 export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): HttpServer {
   const server = createServer({ tls: options.tls, keepAliveMs: KEEP_ALIVE_MS });
-  const { owner, names } = deps;
+  const { owner, names, links } = deps;
   const streaming = { ...deps, watch: new QuietWatch(deps, { tickMs: TICK_MS }) };
   server.addHook('onRequest', async (request) => {
     deps.counters.add('peer.requests');
@@ -80,7 +82,7 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     const { url, noCache, onlyKnown } = nameQueryOf(request.body);
     return await (onlyKnown ? names.known(url) : names.answer(url, noCache));
   });
-  server.get('/v1/hello', async () => ({}));
+  server.get('/v1/hello', async () => ({ link: links.best }));
   server.get('/v1/members', async () => deps.members());
   return server;
 }

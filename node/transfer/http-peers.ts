@@ -12,6 +12,7 @@ import { type Answer, exchange, type Patience } from './http-exchange.ts';
 import { failure } from './http-piece-stream.ts';
 import {
   claimAnswerOf,
+  helloOf,
   membersOf,
   nameAnswerOf,
   progressAnswerOf,
@@ -19,6 +20,7 @@ import {
 } from './peer-messages.ts';
 import type {
   Claim,
+  Hello,
   NameAnswer,
   NameQuery,
   PeerAddress,
@@ -129,6 +131,10 @@ export class HttpPeers implements Peers {
     );
   }
 
+  async hello(peer: PeerAddress, signal: AbortSignal): Promise<Hello> {
+    return checked(peer, helloOf, await this.#json(peer, 'GET', '/v1/hello', undefined, signal));
+  }
+
   /** Connections to these, and only these, stay open without use. */
   keep(peers: readonly PeerAddress[]): void {
     this.#kept = new Set(peers.map(keyOf));
@@ -141,9 +147,7 @@ export class HttpPeers implements Peers {
 
   /** Leaves a connection behind, if it can; whoever needs it later hears why there is none. */
   async greet(peer: PeerAddress): Promise<void> {
-    await this.#json(peer, 'GET', '/v1/hello', undefined, new AbortController().signal).catch(
-      () => {},
-    );
+    await this.hello(peer, new AbortController().signal).catch(() => {});
   }
 
   async close(): Promise<void> {

@@ -10,6 +10,7 @@ import type {
   Claim,
   ClaimedName,
   ClaimedObject,
+  Hello,
   LinkNews,
   NameAnswer,
   NameQuery,
@@ -41,11 +42,8 @@ export function wantOf(body: unknown): Want {
   };
 }
 
-function linkOf({ link, narrow }: Fields): LinkNews {
-  return {
-    ...(link === undefined ? {} : { link: countOf(link, 'link') }),
-    ...(narrow === true ? { narrow } : {}),
-  };
+function linkOf({ narrow }: Fields): LinkNews {
+  return narrow === true ? { narrow } : {};
 }
 
 export function progressOf(body: unknown): Progress {
@@ -120,6 +118,11 @@ export function nameAnswerOf(body: unknown): NameAnswer {
 /** The answer to a claim, which says nothing. */
 export function claimAnswerOf(body: unknown): void {
   fieldsOf(body, 'an answer to a claim');
+}
+
+export function helloOf(body: unknown): Hello {
+  const { link } = fieldsOf(body, 'a hello');
+  return link === undefined ? {} : { link: countOf(link, 'link') };
 }
 
 export function membersOf(body: unknown): Member[] {

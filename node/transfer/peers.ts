@@ -14,11 +14,15 @@ export interface PeerAddress {
   readonly port: number;
 }
 
+/** `GET /v1/hello`: to anybody. */
+export interface Hello {
+  /** The most that the member's link has carried of late, bytes per second. */
+  readonly link?: number;
+}
+
 /** What a member tells of its own link. */
 export interface LinkNews {
-  /** The most that it has carried of late, bytes per second. */
-  readonly link?: number;
-  /** That is far less than most others': nobody should wait for what comes through it. */
+  /** It carries far less than most others': nobody should wait for what comes through it. */
   readonly narrow?: boolean;
 }
 
@@ -142,5 +146,6 @@ export interface Peers {
   name(peer: PeerAddress, query: NameQuery, signal: AbortSignal): Promise<NameAnswer>;
   claim(peer: PeerAddress, claim: Claim, signal: AbortSignal): Promise<void>;
   members(peer: PeerAddress, signal: AbortSignal): Promise<readonly Member[]>;
+  hello(peer: PeerAddress, signal: AbortSignal): Promise<Hello>;
   close(): Promise<void>;
 }

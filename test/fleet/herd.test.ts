@@ -1,6 +1,7 @@
 // Whole fleets in one process, with deaths, delays and wrong bytes drawn from a seed.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { LinkSurvey } from '../../node/delivery/link-survey.ts';
 import { MiB, PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
@@ -9,6 +10,7 @@ import { hashesOf } from '../contract/store.contract.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
 import { fullStore } from '../fixtures/full-store.ts';
 import { fastClock, type Herd, type HerdObject, herdFixture, objectOf } from '../fixtures/herd.ts';
+import { MemoryPeers } from '../fixtures/memory-peers.ts';
 
 const small = objectOf('small', 60_000);
 const middle = objectOf('middle', 2.3 * MiB);
@@ -148,14 +150,10 @@ describe('an owner with a narrow link', () => {
   }
   const fetches = (node: Herd['nodes'][number]) => node.counters.get('upstream.requests.elected');
 
-  const hears = (node: Herd['nodes'][number]) => {
-    for (let n = 0; n < 3; n++) node.links.heard(`${n}`, 20 * MiB);
-  };
-
   test('lets the next in rank fetch, for others and for itself', async () => {
     const upstream = upstreamOf([middle], () => sleep(1));
     const { herd, owner, successor, others } = await herdWithLinks(middle, upstream, 2);
-    hears(owner);
+    owner.links.surveyed(Array(3).fill(20 * MiB));
     const early = others.slice(0, 4);
     await Promise.all(early.map((n) => herd.get(n, middle.url)));
     await Promise.all([owner, successor].map(({ n }) => herd.get(n, middle.url)));
@@ -175,7 +173,11 @@ describe('an owner with a narrow link', () => {
     await vi.waitFor(() => expect(upstream.bytes).toBeGreaterThan(MiB));
     // A fetch that would soon be over is not passed on.
     await sleep(400);
-    hears(owner);
+    const peers = new MemoryPeers(herd);
+    const survey = new LinkSurvey({ ...owner, ...herd, peers, random: seededRandom(1) });
+    const passed = () => owner.counters.get('flights.passed');
+    await vi.waitFor(() => expect(passed()).toBe(1), 5_000);
+    await survey.close();
     got.push(herd.get(late, large.url));
     await vi.waitFor(() => expect(fetches(successor)).toBe(1));
     shown.resolve();
@@ -255,7 +257,7 @@ test('a relay whose link turns out narrow lets those go whom it feeds', async ()
   links.began();
   links.note(2 * MiB);
   await sleep(3_200 / 8);
-  for (let n = 0; n < 3; n++) links.heard(`${n}`, 20 * MiB);
+  links.surveyed(Array(3).fill(20 * MiB));
   await vi.waitFor(() => expect(door.pipes.size).toBe(0));
   expect((await got.at(-1)!).equals(middle.body)).toBe(true);
   expect(flights.pieces(middle.digest), 'of 19').toBeLessThan(17);

@@ -90,6 +90,7 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
       pool: new PiecePool(),
       owner,
       names,
+      links: { best: 6e6 },
       members: () => [memberFixture(3)],
       counters,
       clock: systemClock,
@@ -145,6 +146,7 @@ describe('a connection at hand', () => {
     await sleep(20);
     expect(peers.connected(peer)).toBe(true);
     expect(await peers.members(peer, signal())).toHaveLength(1);
+    expect(await peers.hello(peer, signal())).toEqual({ link: 6e6 });
     expect(accepted).toBe(1);
     peers.keep([]);
     clock.advance(29_000);
@@ -326,7 +328,11 @@ describe('a peer that misbehaves', () => {
     ['null', 200, 'null'],
     ['404', 404, '{}'],
     ['an error', 500, '{"message":"boom"}'],
-    ['of wrong fields', 200, '{"elsewhere":{"port":70000},"move":true,"kind":"resolved"}'],
+    [
+      'of wrong fields',
+      200,
+      '{"elsewhere":{"port":70000},"move":true,"kind":"resolved","link":"wide"}',
+    ],
     ['of members that are none', 200, '[{"id":"x","upstream":true}]'],
   ])('an answer that is %s: SOURCE_FAILED, for every question', async (_what, status, text) => {
     const peer = await rogue((_req, res) => res.writeHead(status).end(text));
@@ -337,6 +343,7 @@ describe('a peer that misbehaves', () => {
     await expect(peers.members(peer, signal())).rejects.toMatchObject(failed);
     const progress = { digest, member: want.member.id, have: 1, source: '' };
     await expect(peers.progress(peer, progress, signal())).rejects.toMatchObject(failed);
+    await expect(peers.hello(peer, signal())).rejects.toMatchObject(failed);
   });
 
   test('an answer without end is cut off, a long one is read', async () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
 import {
   claimOf,
+  helloOf,
   membersOf,
   nameAnswerOf,
   nameQueryOf,
@@ -41,13 +42,9 @@ const query = { url, noCache: false, view: 2, onlyKnown: true };
 const cases = [
   ['a want', wantOf, want],
   ['a want for the bytes themselves', wantOf, { ...want, direct: true, exclude: ['10.0.0.1:1'] }],
-  ['a want of one with a narrow link', wantOf, { ...want, link: 6e5, narrow: true }],
+  ['a want of one with a narrow link', wantOf, { ...want, narrow: true }],
   ['a progress', progressOf, progress],
-  [
-    'a progress of one that waits',
-    progressOf,
-    { ...progress, link: 6e5, narrow: true, idle: true },
-  ],
+  ['a progress of one that waits', progressOf, { ...progress, narrow: true, idle: true }],
   ['a claim', claimOf, claim],
   [
     'a claim of a name that is gone',
@@ -63,6 +60,8 @@ const cases = [
   ['a name that nobody knows', nameAnswerOf, { kind: 'unknown' }],
   ['a name that failed', nameAnswerOf, { kind: 'failed', error }],
   ['a reason to move', progressAnswerOf, { move: 'slow' }],
+  ['a hello', helloOf, { link: 6e5 }],
+  ['a hello of an older version', helloOf, {}],
 ] as const;
 
 describe('what a peer says', () => {
@@ -81,7 +80,6 @@ describe('what a peer says', () => {
     [wantOf, { ...want, member: { ...member, address: 'here' } }, 'not a member'],
     [wantOf, { ...want, failed: 'all' }, 'failed is not a list'],
     [wantOf, { ...want, unable: [{}] }, 'unable is not a text'],
-    [progressOf, { ...progress, link: -1 }, 'link is not a whole number'],
     [progressOf, { ...progress, member: 'x'.repeat(2000) }, 'member is not a text'],
     [claimOf, { ...claim, objects: [{ digest, have: null }] }, 'have is not a whole number'],
     [claimOf, { ...claim, names: [{ url, resolution, ageMs: -1 }] }, 'ageMs of -1'],
@@ -93,6 +91,8 @@ describe('what a peer says', () => {
     [wantAnswerOf, { redirect: { id: 'x' } }, 'not a member'],
     [membersOf, {}, 'members is not a list'],
     [membersOf, [member, { ...member, archives: undefined }], 'not a member'],
+    [helloOf, { link: -1 }, 'link is not a whole number'],
+    [helloOf, [], 'not a hello'],
     [progressAnswerOf, { move: true }, 'a move for no known reason'],
     [nameAnswerOf, { kind: 'resolving' }, 'an answer of no known kind'],
     [nameAnswerOf, { ...resolved, ageMs: {} }, 'ageMs of object'],
