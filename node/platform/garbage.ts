@@ -18,7 +18,7 @@ const WORTH_BYTES = 4 * 1024 * 1024;
 /** What dies while a node is idle: V8 would fill the 8 MiB of the young with it before it looks. */
 const YOUNG_BYTES = 512 * 1024;
 const LOOK_EVERY_MS = 10_000;
-/** Apt checks signatures and unpacks between two files, and may take longer for it than one look. */
+/** Apt checks signatures and unpacks between two files, which may take longer than one look. */
 const QUIET_LOOKS = 3;
 
 type Collect = (options: { type: 'minor' | 'major'; flavor?: 'last-resort' }) => void;
