@@ -252,6 +252,7 @@ function openHeart({ config, platform, started }: Site, base: Base, net: Network
   const swarms = new Swarms({ clock });
   const links = new LinkRates(common);
   const flights = started.add(new Flights({ ...common, pool, discovery, swarms, links }));
+  if (peers) started.add(new LinkSurvey({ ...platform, fleet, peers, links, flights }));
   base.later.busy = () => flights.active > 0;
   const served = () => counters.get('apt.requests') + counters.get('sent.bytes.peer');
   const idle = collectWhileIdle({ clock, busy: base.later.busy, served });
@@ -270,9 +271,8 @@ async function openPeerDoor(site: Site, base: Base, net: Herd, heart: Heart): Pr
   const { config, platform, decorate, started } = site;
   const { clock, log } = platform;
   const { counters, pool } = base;
-  const { owner, names, links, flights } = heart;
+  const { owner, names, links } = heart;
   const { outgoing } = decorate;
-  started.add(new LinkSurvey({ ...platform, fleet: net.fleet, peers: net.peers, links, flights }));
   const members = () => net.fleet.membersForPeers();
   const door = createPeerDoor(
     { owner, names, links, members, counters, pool, clock, log, outgoing },

@@ -298,7 +298,7 @@ export class Feeder {
       ...(size === undefined ? {} : { size }),
       url: this.#order.url,
       have: this.#flight.pieces,
-      ...(this.#deps.links.narrow ? { narrow: true } : {}),
+      ...this.#deps.links.news,
       member: fleet.self,
       view: fleet.view,
       exclude: [...this.#intake.exclude],

@@ -1,5 +1,6 @@
 // What this node's link has carried, and those of others: only comparing tells who is slow.
 import type { Clock } from '../platform/clock.ts';
+import type { LinkNews } from '../transfer/peers.ts';
 
 const BUCKET_MS = 1_000;
 /** What is compared: the last few seconds with the best ones of the last minute. */
@@ -101,6 +102,11 @@ export class LinkRates {
     const second = this.#second;
     if (this.#judged.second !== second) this.#judged = { second, narrow: this.#isNarrow() };
     return this.#judged.narrow;
+  }
+
+  /** For the owners of what this node wants. */
+  get news(): LinkNews {
+    return this.narrow ? { narrow: true } : {};
   }
 
   /** Whether members have given enough of late to show what the link can do. */

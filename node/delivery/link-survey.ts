@@ -1,6 +1,6 @@
 // Asks a few members what their links carry, while others may have to wait for what comes through
-// this one. What they say unasked is of the moment in which they wanted something of this node, and
-// that is mostly the start of a rollout, when no link has carried much.
+// this one. Told along with what they want of this node it would be of the first seconds of a
+// rollout, when no link has carried much.
 import type { Fleet, Member } from '../fleet/fleet.ts';
 import { type Clock, deadlineSignal, type Timer } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';

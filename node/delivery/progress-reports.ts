@@ -22,7 +22,7 @@ interface ProgressReportsDeps {
   readonly fleet: Pick<Fleet, 'self'>;
   /** Absent in a fleet of one. */
   readonly peers: Pick<Peers, 'progress'> | undefined;
-  readonly links: Pick<LinkRates, 'hasRoom' | 'narrow'>;
+  readonly links: Pick<LinkRates, 'hasRoom' | 'news'>;
 }
 
 /** What is told of a flight. */
@@ -101,7 +101,7 @@ export class ProgressReports {
       member: fleet.self.id,
       have: this.#flight.pieces,
       source: source.id ?? '',
-      ...(links.narrow ? { narrow: true } : {}),
+      ...links.news,
       ...(idle ? { idle } : {}),
     };
     const answer = await peers

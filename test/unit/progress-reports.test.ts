@@ -26,7 +26,7 @@ function fixture(size: number) {
   return { clock, asked, moves };
 }
 
-const links = { hasRoom: true, narrow: false };
+const links = { hasRoom: true, news: {} };
 
 test('a large object: each second, until the owner knows better', async () => {
   const { clock, asked, moves } = fixture(5 * MiB);
