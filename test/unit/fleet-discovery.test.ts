@@ -10,8 +10,8 @@ import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { systemRandom } from '../../node/platform/random.ts';
 import { holdersWhen } from '../contract/discovery.contract.ts';
-import { dhtNode } from '../fixtures/dht.ts';
-import { vitalsFixture } from '../fixtures/members.ts';
+import { memberFixture, vitalsFixture } from '../fixtures/members.ts';
+import { freePort } from '../fixtures/ports.ts';
 import { fleetKeyFixture, trackerFixture } from '../fixtures/tracker.ts';
 
 let folder: string;
@@ -22,11 +22,12 @@ afterAll(() => rm(folder, { recursive: true }));
 
 async function node(n: number, tracker: string, port: number) {
   const base = { clock: systemClock, random: systemRandom, log: silentLog };
-  const { self } = await freePort(n);
+  const member = memberFixture(n);
+  const self = { ...member, port: port || (await freePort(member.address)) };
   const fleet = await TrackerFleet.open(
     { ...base, vitals: () => vitalsFixture, askPeerForMembers: async () => [] },
     {
-      self: { ...self, port: port || self.port },
+      self,
       trackers: [tracker],
       key: fleetKeyFixture.tls,
       listFile: join(folder, `${n}.json`),
@@ -41,12 +42,6 @@ async function node(n: number, tracker: string, port: number) {
     await fleet.close();
   };
   return { fleet, discovery, close };
-}
-
-async function freePort(n: number) {
-  const free = await dhtNode(n);
-  await free.discovery.close();
-  return free;
 }
 
 it('finds holders again after a restart, with its tracker dead', async () => {
