@@ -97,8 +97,8 @@ export class IndexScanner {
     let at = start;
     while (at < length) {
       const useful = interesting[chunk[at]!]! === 1;
-      while (at < length && chunk[at] !== LF) at++;
-      if (at === length) break;
+      at = chunk.indexOf(LF, at);
+      if (at === -1) break;
       if (useful) this.#line(chunk, begin, at);
       else {
         this.#field = undefined;
