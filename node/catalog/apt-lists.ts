@@ -1,15 +1,15 @@
 // apt's own lists folder. It has indexes that this node did not see on their way (fetched as
 // pdiffs, or before it was installed): read when a package is unknown, and only what changed. Those
 // that it saw lie there unpacked, which saves unpacking them again.
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { archiveBaseOf } from '../apt/classify.ts';
 import { urlsOfListName } from '../apt/list-names.ts';
-import { digestOf } from '../content/digest.ts';
+import { type Digest, digestOf, Hasher } from '../content/digest.ts';
+import { KiB } from '../limits.ts';
 import type { Catalog, CatalogEntry, LearnedIndex } from './catalog.ts';
+
+const CHUNK_BYTES = 64 * KiB;
 
 interface Deps {
   readonly catalog: Catalog;
@@ -51,30 +51,43 @@ export async function changedLists(
 }
 
 /**
- * The file of `folder` in which apt keeps the index unpacked; undefined unless its bytes are the
- * ones `promised` by the Release file.
+ * An index as apt keeps it unpacked in `folder`; undefined without a file of the `promised` size.
+ * Throws at its end unless its bytes are the ones that the Release file promised: what came before
+ * must not be used then.
  */
 export async function unpackedList(
   archives: Iterable<string>,
   folder: string,
   indexUrl: string,
   promised: CatalogEntry,
-): Promise<string | undefined> {
+): Promise<AsyncIterable<Buffer> | undefined> {
   const names = await readdir(folder).catch(() => []);
   const bases = [...archives];
   const name = names.find((each) => urlsOfListName(each, bases).includes(indexUrl));
   if (name === undefined) return undefined;
   const file = join(folder, name);
   const state = await stat(file).catch(() => undefined);
-  if (state?.size !== promised.size) return undefined;
-  const hash = createHash('sha256');
-  const hashed = await pipeline(readList(file), hash).then(
-    () => hash.digest('hex'),
-    () => undefined,
-  );
-  return hashed === promised.digest ? file : undefined;
+  return state?.size === promised.size ? checked(readList(file), promised.digest) : undefined;
 }
 
-export function readList(file: string): AsyncIterable<Buffer> {
-  return createReadStream(file, { highWaterMark: 64 * 1024 });
+async function* checked(bytes: AsyncIterable<Buffer>, digest: Digest): AsyncGenerator<Buffer> {
+  const hasher = new Hasher();
+  for await (const chunk of bytes) {
+    hasher.update(chunk);
+    yield chunk;
+  }
+  if (hasher.digest() !== digest) throw new Error('what apt unpacked is not what Release promises');
+}
+
+export async function* readList(file: string): AsyncGenerator<Buffer> {
+  const handle = await open(file);
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK_BYTES));
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
 }

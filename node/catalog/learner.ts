@@ -202,8 +202,11 @@ export class IndexLearner {
   #learnPending(index: Pending, niceness = 0): Promise<void> {
     return this.#next(async () => {
       if (this.#closed || this.#pending.get(index.indexUrl) !== index) return;
-      const bytes = await this.#bytesOf(index);
-      if (bytes !== undefined) await this.#learn(index, bytes, niceness);
+      const unpacked = await this.#unpacked(index);
+      if (unpacked === undefined || (await this.#learn(index, unpacked, niceness)) === 0) {
+        const bytes = await this.#deps.readObject(index.indexDigest);
+        if (bytes !== undefined) await this.#learn(index, bytes, niceness);
+      }
       if (!this.#closed) await this.#settle(index);
     }).catch((error: unknown) => {
       const { indexUrl } = index;
@@ -211,16 +214,13 @@ export class IndexLearner {
     });
   }
 
-  /** As apt has unpacked it, else as it went to apt. */
-  async #bytesOf({ indexUrl, indexDigest }: Pending): Promise<AsyncIterable<Buffer> | undefined> {
-    const { catalog, archives, readObject } = this.#deps;
+  /** As apt has it by now: that need not be unpacked once more. */
+  async #unpacked({ indexUrl }: Pending): Promise<AsyncIterable<Buffer> | undefined> {
+    const { catalog, archives } = this.#deps;
     const { listsFolder } = this.#options;
     const promised = listsFolder && (await catalog.lookup(indexUrl));
-    if (promised) {
-      const file = await unpackedList(archives(), listsFolder, indexUrl, promised);
-      if (file !== undefined) return readList(file);
-    }
-    return await readObject(indexDigest);
+    if (!promised) return undefined;
+    return await unpackedList(archives(), listsFolder, indexUrl, promised);
   }
 
   #next<T>(task: () => Promise<T>): Promise<T> {
@@ -235,7 +235,7 @@ export class IndexLearner {
     await this.#deps.catalog.note(NOTE + index.indexUrl, undefined);
   }
 
-  /** Broken indexes are told of and given up; what was known before holds. */
+  /** The number of files learned. A broken index is told of; what was known before holds. */
   async #learn(
     learned: LearnedIndex & { readonly guessed?: boolean },
     bytes: AsyncIterable<Buffer>,
