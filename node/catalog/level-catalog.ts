@@ -157,8 +157,8 @@ export class LevelCatalog implements Catalog {
     return this.#indexes.get(indexUrl)?.indexDigest;
   }
 
-  resolution(url: string): Promise<Resolution | undefined> {
-    return this.#db.get<string, Resolution>(`r!${url}`, { valueEncoding: 'json' });
+  async resolution(url: string): Promise<Resolution | undefined> {
+    return this.#db.getSync<string, Resolution>(`r!${url}`, { valueEncoding: 'json' });
   }
 
   remember(url: string, resolution: Resolution): Promise<void> {

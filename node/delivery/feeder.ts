@@ -6,7 +6,7 @@ import type { Discovery } from '../discovery/discovery.ts';
 import { HerdError, reasonOf } from '../errors.ts';
 import { isSmall, MiB, pieceCount } from '../limits.ts';
 import { sleep, withDeadline } from '../platform/clock.ts';
-import type { PeerAddress, Want, WantAnswer } from '../transfer/peers.ts';
+import type { PieceStream, Want, WantAnswer } from '../transfer/peers.ts';
 import type { Flight } from './flight.ts';
 import { Intake, type IntakeDeps, idOf } from './intake.ts';
 
@@ -53,13 +53,19 @@ const PAUSE_MS = 100;
 /** A fetch that is over sooner is not passed on: the next in rank would begin behind it. */
 const WORTH_PASSING_MS = 3_000;
 
+/** A member that said a moment ago that it has the object. */
+export interface Hint {
+  readonly holder: Member;
+  /** The object's bytes, if they came along. */
+  readonly stream?: PieceStream;
+}
+
 interface FeedOrder {
   readonly digest: Digest;
   readonly url: string;
   /** Host of `url`, for the ranking. */
   readonly host: string;
-  /** Members that are known to have it, for example because they said so a moment ago. */
-  readonly hints: readonly PeerAddress[];
+  readonly hint?: Hint;
 }
 
 export class Feeder {
@@ -201,12 +207,8 @@ export class Feeder {
   // ---- as a member that wants the object ----
 
   async #follow(): Promise<void> {
-    for (const hint of this.#order.hints) {
-      if (!this.#continues) return;
-      this.#deps.counters.add('named.by.cache');
-      await this.#intake.fromPeer(hint, {});
-    }
-    const { digest, host } = this.#order;
+    const { digest, host, hint } = this.#order;
+    if (hint) await this.#followHint(hint);
     for (const member of this.#deps.fleet.rank(digest, { host, limit: RANKS_ASKED })) {
       if (!this.#continues || this.#unable.size > 1) break;
       if (this.#failed.has(member.id)) continue;
@@ -221,6 +223,15 @@ export class Feeder {
     if (!this.#continues) return;
     await this.#followHolders(2 * this.#lookupMs);
     if (this.#continues) await this.#intake.fromUpstream('unelected');
+  }
+
+  async #followHint({ holder, stream }: Hint): Promise<void> {
+    if (!this.#continues) return;
+    this.#deps.counters.add('named.by.cache');
+    if (!stream) return await this.#intake.fromPeer(holder, {});
+    const signal = this.#intake.begin();
+    signal.addEventListener('abort', () => stream.cancel(), { once: true });
+    await this.#intake.consume(holder, stream, undefined);
   }
 
   /** False when the flight ended, this node was made the head, or an answer settled the matter. */

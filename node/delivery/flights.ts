@@ -4,8 +4,7 @@ import { HerdError } from '../errors.ts';
 import type { Timer } from '../platform/clock.ts';
 import type { FlightReport } from '../status/report.ts';
 import type { Store } from '../store/store.ts';
-import type { PeerAddress } from '../transfer/peers.ts';
-import { Feeder, type FeederDeps, feederDefaults } from './feeder.ts';
+import { Feeder, type FeederDeps, feederDefaults, type Hint } from './feeder.ts';
 import { Flight } from './flight.ts';
 
 /** A flight that nobody reads any more goes on for so long, in case somebody comes back. */
@@ -17,7 +16,7 @@ export interface FlightOrder {
   readonly digest: Digest;
   readonly size?: number;
   readonly url: string;
-  readonly hints?: readonly PeerAddress[];
+  readonly hint?: Hint;
   /** The first piece that is needed; a flight that has it no more is of no use. */
   readonly from?: number;
 }
@@ -159,7 +158,7 @@ export class Flights {
   }
 
   #start(order: FlightOrder): Entry {
-    const { digest, size, url } = order;
+    const { digest, size, url, hint } = order;
     const flight = new Flight(this.#deps, {
       key: digest,
       digest,
@@ -167,7 +166,7 @@ export class Flights {
       ...(size === undefined ? {} : { size }),
     });
     const host = new URL(url).host;
-    const feed = { digest, url, host, hints: order.hints ?? [] };
+    const feed = { digest, url, host, ...(hint ? { hint } : {}) };
     return this.#add(digest, flight, new Feeder(this.#deps, flight, feed, feederDefaults));
   }
 

@@ -65,7 +65,7 @@ export class FormerOwner {
     try {
       while (!signal.aborted) {
         const answer = await peers.name(former, query, signal);
-        if (answer.kind === 'resolved') return await known.adopt(url, former, answer);
+        if (answer.kind === 'resolved') return known.adopt(url, former, answer);
         if (answer.kind === 'failed' || answer.kind === 'unknown') return undefined;
         // It is on its way there: what is not whole yet cannot be handed on under one key.
         waits = true;

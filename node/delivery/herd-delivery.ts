@@ -9,10 +9,11 @@ import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
 import type { CounterName, Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
-import type { PeerAddress, Peers, PieceStream } from '../transfer/peers.ts';
+import type { Peers, PieceStream } from '../transfer/peers.ts';
 import type { Upstream } from '../transfer/upstream.ts';
 import { checkedObject } from './checked-object.ts';
 import type { Content, ContentRequest, Delivery } from './delivery.ts';
+import type { Hint } from './feeder.ts';
 import type { Flight } from './flight.ts';
 import type { FlightReader } from './flight-reader.ts';
 import type { Boarding, FlightOrder, Flights } from './flights.ts';
@@ -86,7 +87,7 @@ export class HerdDelivery implements Delivery {
     const { log } = this.#deps;
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#object(request.url, entry, [], {});
+        return await this.#object(request.url, entry, undefined, {});
       } catch (error) {
         if (!(error instanceof HerdError) || error.code !== 'CONTENT_MISMATCH') throw error;
         log.warn({ url: request.url, reason: error.message }, 'upstream gave something else');
@@ -114,7 +115,7 @@ export class HerdDelivery implements Delivery {
 
   async #named(request: ContentRequest, named: Named): Promise<Content | undefined> {
     if (named.kind === 'streaming') return await this.#streaming(request, named);
-    const { resolution, ageMs, stale, holder } = named;
+    const { resolution, ageMs, stale, holder, stream } = named;
     const { digest, size, lastModified, contentType } = resolution;
     if (digest === undefined) {
       const { status } = resolution;
@@ -123,7 +124,8 @@ export class HerdDelivery implements Delivery {
       });
     }
     const entry = size === undefined ? { digest } : { digest, size };
-    const content = await this.#object(request.url, entry, holder ? [holder] : [], {
+    const hint = holder && { holder, ...(stream ? { stream } : {}) };
+    const content = await this.#object(request.url, entry, hint, {
       ageMs,
       stale,
       ...(lastModified === undefined ? {} : { lastModified }),
@@ -167,7 +169,7 @@ export class HerdDelivery implements Delivery {
   async #object(
     url: string,
     entry: { digest: Digest; size?: number },
-    hints: readonly PeerAddress[],
+    hint: Hint | undefined,
     extra: Partial<Content>,
   ): Promise<Content> {
     const { store, flights, book, borrow } = this.#deps;
@@ -179,7 +181,7 @@ export class HerdDelivery implements Delivery {
       book.noteObject(url, stored.digest, stored.size);
       return this.#fromStore(checkedObject(store, stored), extra);
     }
-    const order = { ...entry, url, hints };
+    const order = { ...entry, url, ...(hint ? { hint } : {}) };
     const boarding = await flights.board(order);
     const content = await this.#fromFlight(boarding, extra, order);
     return { ...content, arrived: this.#noteWhenWhole(boarding.flight, url) };

@@ -262,6 +262,8 @@ export class Intake {
       case 'end':
         await this.#flight.end();
         return false;
+      case 'name':
+        throw new HerdError('SOURCE_FAILED', `${labelOf(peer)} sent a name in the midst of pieces`);
       case 'fail':
         await this.#headFailed(HerdError.from(frame.error));
         return false;

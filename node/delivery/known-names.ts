@@ -6,7 +6,7 @@ import type { Member } from '../fleet/fleet.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { VolatileReport } from '../status/report.ts';
-import type { ClaimedName, NameAnswer } from '../transfer/peers.ts';
+import type { ClaimedName, NameAnswer, PieceStream } from '../transfer/peers.ts';
 
 interface KnownNamesDeps {
   readonly catalog: Catalog;
@@ -30,6 +30,8 @@ export type Named =
       readonly stale: boolean;
       /** Who answered; it has the object. */
       readonly holder?: Member;
+      /** The object, if it came along with the answer. */
+      readonly stream?: PieceStream;
     }
   | { readonly kind: 'streaming'; readonly key: string; readonly holder?: Member };
 
@@ -65,39 +67,35 @@ export class KnownNames {
   async last(url: string): Promise<Known | undefined> {
     const known = this.#known.get(url);
     if (known) return known;
-    const resolution = await this.#deps.catalog.resolution(url);
+    const resolution = await this.#remembered(url);
     if (!resolution) return undefined;
     const ageMs = Math.max(0, this.#deps.clock.nowMs() - resolution.checkedAtMs);
     return { resolution, confirmedMs: this.#deps.clock.monotonicMs() - ageMs, stale: false };
   }
 
   /** Upstream told this node a moment ago. */
-  async confirm(url: string, resolution: Resolution): Promise<Named> {
+  confirm(url: string, resolution: Resolution): Named {
     const { clock } = this.#deps;
     const known = {
       resolution: { ...resolution, checkedAtMs: clock.nowMs() },
       confirmedMs: clock.monotonicMs(),
       stale: false,
     };
-    await this.#note(url, known);
+    void this.#note(url, known);
     return namedOf(known, 0);
   }
 
   /** Another member answered. */
-  async adopt(
-    url: string,
-    holder: Member,
-    answer: NameAnswer & { kind: 'resolved' },
-  ): Promise<Named> {
-    const { resolution, ageMs, stale } = answer;
+  adopt(url: string, holder: Member, answer: NameAnswer & { kind: 'resolved' }): Named {
+    const { resolution, ageMs, stale, stream } = answer;
     const known = {
       resolution,
       confirmedMs: this.#deps.clock.monotonicMs() - ageMs,
       stale,
       holder,
     };
-    await this.#note(url, known);
-    return namedOf(known, ageMs);
+    void this.#note(url, known);
+    return { ...namedOf(known, ageMs), ...(stream ? { stream } : {}) };
   }
 
   /** Takes over what a former owner of the name knows. */
@@ -134,6 +132,16 @@ export class KnownNames {
       ageMs: Math.round(now - confirmedMs),
       stale,
     }));
+  }
+
+  /** A catalog that cannot be read is as good as an empty one: upstream knows better. */
+  async #remembered(url: string): Promise<Resolution | undefined> {
+    try {
+      return await this.#deps.catalog.resolution(url);
+    } catch (error) {
+      this.#deps.log.warn({ url, reason: reasonOf(error) }, 'what it stood for cannot be read');
+      return undefined;
+    }
   }
 
   async #note(url: string, known: Known): Promise<void> {

@@ -65,9 +65,9 @@ export class NameFetch {
       ...(old?.etag === undefined ? {} : { ifNoneMatch: old.etag }),
       ...(old?.lastModified === undefined ? {} : { ifModifiedSince: old.lastModified }),
     });
-    if (response.status === 304 && old) return await known.confirm(url, old);
+    if (response.status === 304 && old) return known.confirm(url, old);
     if (response.status === 404 || response.status === 410) {
-      return await known.confirm(url, { status: response.status, checkedAtMs: 0 });
+      return known.confirm(url, { status: response.status, checkedAtMs: 0 });
     }
     if (response.status !== 200) {
       const message = `upstream answered ${response.status} for ${url}`;
@@ -131,7 +131,7 @@ export class NameFetch {
 
   async #named(url: string, flight: Flight, response: UpstreamResponse): Promise<Named> {
     const { lastModified, etag, contentType } = response;
-    return await this.#deps.known.confirm(url, {
+    return this.#deps.known.confirm(url, {
       status: 200,
       ...(flight.digest === undefined ? {} : { digest: flight.digest }),
       size: flight.bytes,

@@ -1,9 +1,11 @@
 // Asking the owner of a volatile name what it stands for, or the next in rank where that one is
 // silent.
+import type { Digest } from '../content/digest.ts';
 import { reasonOf } from '../errors.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
 import { type Clock, deadlineSignal } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
+import type { Store } from '../store/store.ts';
 import type { Peers } from '../transfer/peers.ts';
 import type { KnownNames, Named } from './known-names.ts';
 
@@ -11,6 +13,7 @@ interface NameOwnersDeps {
   readonly fleet: Fleet;
   readonly peers: Peers | undefined;
   readonly known: KnownNames;
+  readonly store: Pick<Store, 'stat'>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -48,7 +51,7 @@ export class NameOwners {
   ): Promise<Named | 'failed' | undefined> {
     const { fleet, peers, known, clock, log } = this.#deps;
     if (!peers) return undefined;
-    const query = { url, noCache, view: fleet.view };
+    const query = { url, noCache, view: fleet.view, has: await this.#has(url) };
     const signal = deadlineSignal(clock, ASK_MS);
     let waits = false;
     try {
@@ -57,7 +60,7 @@ export class NameOwners {
         waits = answer.kind === 'pending';
         if (waits) continue;
         if (answer.kind === 'streaming') return { ...answer, holder: member };
-        if (answer.kind === 'resolved') return await known.adopt(url, member, answer);
+        if (answer.kind === 'resolved') return known.adopt(url, member, answer);
         const reason = answer.kind === 'failed' ? answer.error.message : answer.kind;
         log.info({ url, owner: member.name, reason }, 'owner has no answer');
         return 'failed';
@@ -69,5 +72,12 @@ export class NameOwners {
       fleet.blame(member, 'unreachable', `${reasonOf(error)} (asked for ${url})`);
     }
     return undefined;
+  }
+
+  /** What the name stood for when this node last heard, if it is still here. */
+  async #has(url: string): Promise<Digest[]> {
+    const { known, store } = this.#deps;
+    const digest = (await known.last(url))?.resolution.digest;
+    return digest !== undefined && store.stat(digest) ? [digest] : [];
   }
 }

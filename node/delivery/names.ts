@@ -12,6 +12,7 @@ import type { Log } from '../platform/log.ts';
 import { Once } from '../platform/once.ts';
 import type { Counters } from '../status/counters.ts';
 import type { VolatileReport } from '../status/report.ts';
+import type { Store } from '../store/store.ts';
 import type { ClaimedName, NameAnswer, Peers } from '../transfer/peers.ts';
 import type { Upstream } from '../transfer/upstream.ts';
 import type { Flights } from './flights.ts';
@@ -29,6 +30,7 @@ interface NamesDeps {
   readonly upstream: Upstream;
   readonly catalog: Catalog;
   readonly flights: Flights;
+  readonly store: Pick<Store, 'stat'>;
   readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;

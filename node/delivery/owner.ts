@@ -1,6 +1,7 @@
 // What this node does for other members: as the owner of an object, and as one who has it.
 import type { Digest } from '../content/digest.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
+import { isSmall } from '../limits.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Counters } from '../status/counters.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
@@ -8,6 +9,7 @@ import type {
   Claim,
   ClaimedName,
   ClaimedObject,
+  NameAnswer,
   PeerAddress,
   Peers,
   Progress,
@@ -87,6 +89,14 @@ export class Owner {
     if (boarding) return { kind: 'flight', boarding };
     const object = await this.#deps.store.open(key as Digest);
     return object && { kind: 'stored', object: checkedObject(this.#deps.store, object) };
+  }
+
+  /** The object that a name stands for, to go with the answer to a member that `has` others. */
+  async enclosure(answer: NameAnswer, has: readonly Digest[]): Promise<Supply | undefined> {
+    if (answer.kind !== 'resolved') return undefined;
+    const { digest, size } = answer.resolution;
+    if (digest === undefined || !isSmall(size) || has.includes(digest)) return undefined;
+    return await this.object(digest);
   }
 
   progress({ digest, member, have, idle, narrow }: Progress): ProgressAnswer {

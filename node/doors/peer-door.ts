@@ -11,7 +11,7 @@ import { PROTOCOL_VERSION } from '../limits.ts';
 import type { Log } from '../platform/log.ts';
 import { claimOf, isKey, nameQueryOf, progressOf, wantOf } from '../transfer/peer-messages.ts';
 import { frameSink } from '../wire/frame-writer.ts';
-import { PIECES_TYPE } from '../wire/frames.ts';
+import { encode, PIECES_TYPE } from '../wire/frames.ts';
 import { createServer, type HttpReply, type HttpServer } from '../wire/http-server.ts';
 import { QuietWatch } from '../wire/quiet-watch.ts';
 import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
@@ -78,9 +78,12 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
   });
   server.post('/v1/progress', async (request) => owner.progress(progressOf(request.body)));
   server.post('/v1/claim', async (request) => owner.claim(claimOf(request.body)) ?? {});
-  server.post('/v1/name', async (request) => {
-    const { url, noCache, onlyKnown } = nameQueryOf(request.body);
-    return await (onlyKnown ? names.known(url) : names.answer(url, noCache));
+  server.post('/v1/name', async (request, reply) => {
+    const { url, noCache, onlyKnown, has } = nameQueryOf(request.body);
+    const answer = await (onlyKnown ? names.known(url) : names.answer(url, noCache));
+    const supply = has && (await owner.enclosure(answer, has));
+    if (!supply) return answer;
+    await stream(streaming, reply, supply, { from: 0 }, encode.name(answer));
   });
   server.get('/v1/hello', async () => ({ link: links.best }));
   server.get('/v1/members', async () => deps.members());
@@ -92,12 +95,15 @@ async function stream(
   reply: HttpReply,
   supply: Supply,
   range: PieceRange,
+  first?: Buffer,
 ): Promise<boolean> {
   reply.hijack();
   const response = reply.raw as ServerResponse;
   response.writeHead(200, { 'content-type': PIECES_TYPE });
   try {
-    return await writePieces(deps, await frameSink(response, deps), supply, range);
+    const sink = await frameSink(response, deps);
+    if (first) await sink.write(first);
+    return await writePieces(deps, sink, supply, range);
   } finally {
     letGo(supply);
   }

@@ -116,7 +116,23 @@ export class HttpPeers implements Peers {
   }
 
   async name(peer: PeerAddress, query: NameQuery, signal: AbortSignal): Promise<NameAnswer> {
-    return checked(peer, nameAnswerOf, await this.#json(peer, 'POST', '/v1/name', query, signal));
+    const answer = await this.#open(peer, 'POST', '/v1/name', query, signal);
+    if (answer.kind === 'json') return checked(peer, nameAnswerOf, answer.value);
+    return await this.#nameBefore(peer, answer.stream);
+  }
+
+  /** The answer at the head of a stream. */
+  async #nameBefore(peer: PeerAddress, stream: PieceStream): Promise<NameAnswer> {
+    try {
+      const frame = await stream.next();
+      const value = frame?.type === 'name' ? frame.answer : undefined;
+      const answer = checked(peer, nameAnswerOf, value);
+      if (answer.kind === 'resolved') return { ...answer, stream };
+      throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent pieces of a name without any`);
+    } catch (error) {
+      stream.cancel();
+      throw error;
+    }
   }
 
   async claim(peer: PeerAddress, claim: Claim, signal: AbortSignal): Promise<void> {

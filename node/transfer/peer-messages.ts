@@ -74,6 +74,7 @@ export function nameQueryOf(body: unknown): NameQuery {
     noCache: fields.noCache === true,
     view: countOf(fields.view, 'view'),
     ...(fields.onlyKnown === true ? { onlyKnown: true } : {}),
+    ...(fields.has === undefined ? {} : { has: listOf(fields.has, 'has').map(digestOf) }),
   };
 }
 

@@ -81,6 +81,8 @@ export interface NameQuery {
   readonly view: number;
   /** Only what upstream told the member a moment ago, or is telling it; it does not go there. */
   readonly onlyKnown?: boolean;
+  /** What the member has of it. Anything else that is small comes along with the answer. */
+  readonly has?: readonly Digest[];
 }
 
 export type NameAnswer =
@@ -89,6 +91,8 @@ export type NameAnswer =
       readonly resolution: Resolution;
       readonly ageMs: number;
       readonly stale: boolean;
+      /** The object, from its start; it is small, and whoever does not take it need not cancel. */
+      readonly stream?: PieceStream;
     }
   /** No answer of upstream yet: ask again. */
   | { readonly kind: 'pending' }

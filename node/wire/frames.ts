@@ -2,7 +2,8 @@
 //
 // A frame is a header of 8 bytes and a payload. Header: type (8 bits) and payload length (24 bits),
 // then a number (32 bits, big endian): the piece's index, or the age in a WAIT. The payload of a
-// PIECE is its SHA-256 (32 bytes) and its bytes; of META and FAIL, JSON; of the others, nothing.
+// PIECE is its SHA-256 (32 bytes) and its bytes; of NAME, META and FAIL, JSON; of the others,
+// nothing. A NAME may come first: the answer for a volatile name that the object goes with.
 import { type PiecePool, SLOT_HEAD } from '../content/piece-pool.ts';
 import { type ErrorRecord, HerdError } from '../errors.ts';
 import { PIECE_BYTES } from '../limits.ts';
@@ -15,7 +16,7 @@ const HEADER_BYTES = 8;
 const HASH_BYTES = 32;
 const JSON_BYTES_MAX = 64 * 1024;
 
-const types = { meta: 1, piece: 2, wait: 3, end: 4, fail: 5 } as const;
+const types = { meta: 1, piece: 2, wait: 3, end: 4, fail: 5, name: 6 } as const;
 
 /** What is known of an object before its bytes. */
 export interface StreamMeta {
@@ -25,6 +26,8 @@ export interface StreamMeta {
 }
 
 export type Frame =
+  /** What the name stands for whose object follows. */
+  | { readonly type: 'name'; readonly answer: unknown }
   | { readonly type: 'meta'; readonly meta: StreamMeta }
   | {
       readonly type: 'piece';
@@ -51,6 +54,7 @@ function json(type: number, value: unknown): Buffer {
 }
 
 export const encode = {
+  name: (answer: unknown): Buffer => json(types.name, answer),
   meta: (meta: StreamMeta): Buffer => json(types.meta, meta),
   /** The head of a PIECE frame; the piece's bytes follow it on the wire as they are. */
   pieceHead(index: number, hash: Uint8Array, length: number): Buffer {
@@ -131,6 +135,8 @@ export class FrameDecoder {
 
 function frameOf(type: number | undefined, number: number, payload: Buffer): Frame {
   switch (type) {
+    case types.name:
+      return { type: 'name', answer: parse(payload) };
     case types.meta:
       return { type: 'meta', meta: metaOf(parse(payload)) };
     case types.piece:

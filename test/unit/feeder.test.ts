@@ -46,7 +46,7 @@ async function feederOf(size: number, ways: Partial<FeederDeps>, options = feede
       ...others,
     },
     flight,
-    { digest, url, host: 'archive.ubuntu.com', hints: [] },
+    { digest, url, host: 'archive.ubuntu.com' },
     options,
   );
   return { flight, feeder };

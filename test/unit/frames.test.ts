@@ -22,6 +22,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     hash: bytes(32, 32),
     bytes: bytes(1, 400),
   }),
+  fc.string().map((kind) => ({ type: 'name' as const, answer: { kind } })),
   uint32.map((ageMs) => ({ type: 'wait' as const, ageMs })),
   uint32.map((pieces) => ({ type: 'end' as const, pieces })),
   fc.string().map((message) => ({
@@ -32,6 +33,8 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
 
 function wire(frame: Frame): Buffer {
   switch (frame.type) {
+    case 'name':
+      return encode.name(frame.answer);
     case 'meta':
       return encode.meta(frame.meta);
     case 'piece': {

@@ -18,6 +18,51 @@ test('a name whose bytes nobody kept, replaced upstream meanwhile: the new bytes
   expect(upstream.open).toBe(0);
 });
 
+describe('a name that another member owns', () => {
+  const url = 'http://archive.ubuntu.com/ubuntu/dists/noble/InRelease';
+
+  /** What a member asks of the owner, and gets from it, before and after a `change` upstream. */
+  async function asked(size: number, change = (body: Buffer) => body) {
+    let { body } = objectOf('InRelease', size);
+    const upstream = new FakeUpstream(() => ({ body, size, etag: `"${body[0]}"` }));
+    const { nodes } = herdFixture({ nodes: 2, objects: [], upstream });
+    const [first] = nodes[0]!.fleet.rank(url, { unbiased: true, limit: 1 });
+    const [owner, member] = first!.id === nodes[0]!.self.id ? nodes : nodes.toReversed();
+    let requests = 0;
+    owner!.door.before = async () => void requests++;
+    const { signal } = new AbortController();
+    const ask = async () => {
+      const before = { requests, sent: owner!.counters.get('sent.bytes.peer') };
+      const content = await member!.delivery.get({ url, noCache: true, signal });
+      const parts: Buffer[] = [];
+      for await (const part of content.read(0, size, signal)) parts.push(Buffer.from(part));
+      content.close();
+      expect(Buffer.concat(parts).equals(body)).toBe(true);
+      const sent = owner!.counters.get('sent.bytes.peer') - before.sent;
+      return { requests: requests - before.requests, sent };
+    };
+    const before = await ask();
+    body = change(body);
+    return [before, await ask()];
+  }
+
+  test('small, it comes with the answer: one round trip, and the bytes only if new', async () => {
+    const size = 200_000;
+    const once = { requests: 1, sent: size };
+    const change = (body: Buffer) => Buffer.from(body).fill(0x41, 0, 9);
+    expect(await asked(size, change)).toEqual([once, once]);
+    expect(await asked(size)).toEqual([once, { requests: 1, sent: 0 }]);
+  });
+
+  test('large, it is asked for once it is known', async () => {
+    const size = 5 * PIECE_BYTES;
+    expect(await asked(size)).toEqual([
+      { requests: 2, sent: size },
+      { requests: 1, sent: 0 },
+    ]);
+  });
+});
+
 describe('what lies in memory', () => {
   const object = objectOf('h/hot.deb', 1000);
   const { signal } = new AbortController();

@@ -17,7 +17,7 @@ import { silentLog } from '../../node/platform/log.ts';
 import { Counters } from '../../node/status/counters.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
 import { HttpPeers } from '../../node/transfer/http-peers.ts';
-import type { PieceStream, Want } from '../../node/transfer/peers.ts';
+import type { NameAnswer, PieceStream, Want } from '../../node/transfer/peers.ts';
 import { encode, PIECES_TYPE } from '../../node/wire/frames.ts';
 import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
 import { hashesOf } from '../contract/store.contract.ts';
@@ -60,6 +60,9 @@ const want: Want = {
   unable: [],
 };
 
+const resolution = { status: 200, digest, size: body.length, checkedAtMs: 1 };
+const resolved: NameAnswer = { kind: 'resolved', resolution, ageMs: 5, stale: false };
+
 /** The real door before an owner that has `body`. */
 async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
   const store = new MemoryStore();
@@ -79,11 +82,13 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
       };
       return { kind: 'stored', object };
     },
+    enclosure: async (answer: NameAnswer, has: readonly string[]) =>
+      answer.kind === 'resolved' && !has.includes(digest) ? owner.object(digest) : undefined,
     want: verdict,
     progress: () => ({ move: 'slow' }),
   } as unknown as Owner;
   const names = {
-    answer: async () => ({ kind: 'pending' }),
+    answer: async (url: string) => (url === want.url ? resolved : { kind: 'pending' }),
   } as never;
   const server = createPeerDoor(
     {
@@ -432,6 +437,46 @@ describe('a peer that misbehaves', () => {
     await expect(stranger.members(peer, signal())).rejects.toMatchObject(failed);
     const nobody = { address: '127.0.0.1', port: 1 };
     await expect(client().members(nobody, signal())).rejects.toMatchObject(failed);
+  });
+});
+
+describe('an answer for a name', () => {
+  const query = { url: want.url, noCache: false, view: 1 };
+
+  test('comes with the object, unless the asker has it or does not say', async () => {
+    const { peer, counters } = await door();
+    const peers = client();
+    const answer = await peers.name(peer, { ...query, has: [] }, signal());
+    expect(answer).toMatchObject(resolved);
+    const { stream } = answer as { stream: PieceStream };
+    expect((await drain(stream)).equals(body)).toBe(true);
+    expect(await peers.name(peer, { ...query, has: [digest] }, signal())).toEqual(resolved);
+    expect(await peers.name(peer, query, signal())).toEqual(resolved);
+    expect(counters.get('peer.requests')).toBe(3);
+  });
+
+  test.each([
+    ['pieces alone', [encode.meta({ size: 5 })]],
+    ['an answer that names no object', [encode.name({ kind: 'pending' })]],
+    ['nothing', []],
+  ])('that is a stream of %s: SOURCE_FAILED, and cut off', async (_what, frames) => {
+    const closed = Promise.withResolvers<void>();
+    const peer = await rogue((_req, res) => {
+      res.writeHead(200, { 'content-type': PIECES_TYPE });
+      if (frames.length === 0) return res.end(closed.resolve);
+      res.write(Buffer.concat(frames));
+      // It is not silence that ends it.
+      const more = setInterval(() => res.write(encode.wait(0)), 20);
+      res.on('close', () => {
+        clearInterval(more);
+        closed.resolve();
+      });
+      return undefined;
+    });
+    await expect(client().name(peer, { ...query, has: [] }, signal())).rejects.toMatchObject(
+      failed,
+    );
+    await closed.promise;
   });
 });
 

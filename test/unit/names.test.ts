@@ -246,6 +246,12 @@ describe('the owner of a name', () => {
   });
 });
 
+test('a catalog that cannot be read is as good as an empty one', async () => {
+  const { names, catalog } = setup(good);
+  catalog.resolution = () => Promise.reject(new Error('disk gone'));
+  expect(await names.resolve(url, false)).toMatchObject({ resolution: { status: 200 } });
+});
+
 describe('another member', () => {
   /** A name that is owned by somebody else. */
   const foreign = (fleet: StaticFleet) => {
