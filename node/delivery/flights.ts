@@ -4,7 +4,7 @@ import { HerdError } from '../errors.ts';
 import type { Timer } from '../platform/clock.ts';
 import type { FlightReport } from '../status/report.ts';
 import type { Store } from '../store/store.ts';
-import { Feeder, type FeederDeps, feederDefaults, type Hint } from './feeder.ts';
+import { Feeder, type FeederDeps, type Hint } from './feeder.ts';
 import { Flight } from './flight.ts';
 
 /** A flight that nobody reads any more goes on for so long, in case somebody comes back. */
@@ -167,7 +167,7 @@ export class Flights {
     });
     const host = new URL(url).host;
     const feed = { digest, url, host, ...(hint ? { hint } : {}) };
-    return this.#add(digest, flight, new Feeder(this.#deps, flight, feed, feederDefaults));
+    return this.#add(digest, flight, new Feeder(this.#deps, flight, feed));
   }
 
   #add(key: string, flight: Flight, feeder: Feeder | undefined): Entry {

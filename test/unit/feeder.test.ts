@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
-import { Feeder, type FeederDeps, feederDefaults } from '../../node/delivery/feeder.ts';
+import { Feeder, type FeederDeps } from '../../node/delivery/feeder.ts';
+import { feederDefaults } from '../../node/delivery/feeder-options.ts';
 import { Flight } from '../../node/delivery/flight.ts';
 import { LinkRates } from '../../node/delivery/link-rates.ts';
 import { Swarms } from '../../node/delivery/swarm.ts';
