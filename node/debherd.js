@@ -8,4 +8,4 @@
 // connection, of which little is used: a piece of the heap that others used before is all there.
 import './runtime.js';
 
-await import('./main.ts');
+await import('./cli/main.ts');

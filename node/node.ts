@@ -1,54 +1,54 @@
 // The one place that builds a node and wires its parts together.
 import { join } from 'node:path';
 import { startTracker, type Tracker } from '../tracker/server.ts';
-import { AptSources } from './apt-sources.ts';
 import { IndexLearner, learnerDefaults } from './catalog/learner.ts';
 import { LevelCatalog } from './catalog/level-catalog.ts';
 import { nameBook } from './catalog/name-book.ts';
-import type { Config, Listen } from './config.ts';
+import type { Config, Listen } from './config/table.ts';
 import type { Digest } from './content/digest.ts';
 import { PiecePool } from './content/piece-pool.ts';
-import { cameFromMember } from './delivery/came-from-member.ts';
-import { Flights } from './delivery/flights.ts';
 import { HerdDelivery } from './delivery/herd-delivery.ts';
-import { LinkRates } from './delivery/link-rates.ts';
-import { LinkSurvey } from './delivery/link-survey.ts';
-import { Names } from './delivery/names.ts';
-import { Owner } from './delivery/owner.ts';
-import { Swarms } from './delivery/swarm.ts';
 import { announceHeld } from './discovery/announce-held.ts';
 import { DhtDiscovery } from './discovery/dht-discovery.ts';
 import type { Discovery } from './discovery/discovery.ts';
-import { AptDoor } from './doors/apt-door.ts';
-import { createPeerDoor } from './doors/peer-door.ts';
-import type { Outgoing } from './doors/piece-writer.ts';
+import { AptDoor } from './doors/apt/apt-door.ts';
+import { createPeerDoor } from './doors/peer/peer-door.ts';
+import type { Outgoing } from './doors/peer/piece-writer.ts';
+import { buildReport } from './doors/status/build-report.ts';
+import { StatusPage } from './doors/status/page.ts';
 import { Tunnel } from './doors/tunnel.ts';
+import { cameFromMember } from './fetch/came-from-member.ts';
+import { Flights } from './fetch/flights.ts';
 import { type FleetKey, readFleetKey } from './fleet/fleet-key.ts';
 import { selfOf, vitalsOf } from './fleet/self.ts';
 import { SoloFleet } from './fleet/solo-fleet.ts';
 import { TrackerFleet } from './fleet/tracker-fleet.ts';
+import { LinkRates } from './links/link-rates.ts';
+import { LinkSurvey } from './links/link-survey.ts';
+import { AptSources } from './local-apt/apt-sources.ts';
+import { BorrowingStore } from './local-apt/borrowing-store.ts';
+import { packageBorrower } from './local-apt/package-borrower.ts';
+import { Counters } from './metrics/counters.ts';
+import { Names } from './names/names.ts';
 import { type Clock, deadlineSignal, systemClock } from './platform/clock.ts';
 import { collectWhileIdle, youngGarbage } from './platform/garbage.ts';
 import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
 import type { Log } from './platform/log.ts';
 import { openFilesMax } from './platform/open-files-max.ts';
 import { type Random, systemRandom } from './platform/random.ts';
-import { Started } from './started.ts';
-import { buildReport } from './status/build-report.ts';
-import { Counters } from './status/counters.ts';
-import { StatusPage } from './status/page.ts';
-import { BorrowingStore } from './store/borrowed.ts';
+import { Started } from './platform/started.ts';
+import { Owner } from './serving/owner.ts';
 import { FileStore } from './store/file-store.ts';
-import { packageBorrower } from './store/package-borrower.ts';
 import { readObject } from './store/read-object.ts';
 import { openStateFolder } from './store/state-folder.ts';
 import type { Store } from './store/store.ts';
-import { HttpPeers } from './transfer/http-peers.ts';
-import { KeptConnections } from './transfer/kept-connections.ts';
+import { Swarms } from './swarm/swarm.ts';
+import { HttpPeers } from './transfer/peer/http-peers.ts';
+import { KeptConnections } from './transfer/peer/kept-connections.ts';
 import type { Peers } from './transfer/peers.ts';
-import { UndiciUpstream, undiciUpstreamDefaults } from './transfer/undici-upstream.ts';
+import { UndiciUpstream, undiciUpstreamDefaults } from './transfer/upstream/undici-upstream.ts';
+import { createUpstreamGuard } from './transfer/upstream/upstream-guard.ts';
 import type { Upstream } from './transfer/upstream.ts';
-import { createUpstreamGuard } from './transfer/upstream-guard.ts';
 import { version } from './version.ts';
 import { listenWidely } from './wire/http-server.ts';
 import { pskClientOptions, pskServerOptions } from './wire/tls-psk.ts';
@@ -297,7 +297,7 @@ async function openAptDoor(
   const report = () =>
     buildReport(
       { fleet, store, flights, names, counters, clock, trackers },
-      { config, startedAtMs },
+      { cacheMax: config.cacheMax, hostsTracker: config.trackerListen !== undefined, startedAtMs },
     );
   const pages = new StatusPage({ clock, report });
   started.add({ close: async () => pages.close() });

@@ -3,24 +3,24 @@ import { classify } from '../apt/classify.ts';
 import type { CatalogEntry } from '../catalog/catalog.ts';
 import type { Digest } from '../content/digest.ts';
 import { HerdError } from '../errors.ts';
+import type { Hint } from '../fetch/feeder.ts';
+import type { Boarding, FlightOrder, Flights } from '../fetch/flights.ts';
+import { pumpStream } from '../fetch/pump.ts';
+import type { Flight } from '../flight/flight.ts';
+import type { FlightReader } from '../flight/flight-reader.ts';
 import { PIECE_BYTES } from '../limits.ts';
+import type { CounterName, Counters } from '../metrics/counters.ts';
+import type { Named } from '../names/known-names.ts';
+import type { Names } from '../names/names.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
-import type { CounterName, Counters } from '../status/counters.ts';
+import { checkedObject } from '../store/checked-object.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
 import type { Peers, PieceStream } from '../transfer/peers.ts';
 import type { Upstream } from '../transfer/upstream.ts';
-import { checkedObject } from './checked-object.ts';
 import type { Content, ContentRequest, Delivery } from './delivery.ts';
-import type { Hint } from './feeder.ts';
-import type { Flight } from './flight.ts';
-import type { FlightReader } from './flight-reader.ts';
-import type { Boarding, FlightOrder, Flights } from './flights.ts';
-import type { Named } from './known-names.ts';
-import type { Names } from './names.ts';
 import { privateContent } from './private-content.ts';
-import { pumpStream } from './pump.ts';
 
 /** What the indexes say of a URL; learns from them what was put off until somebody asks. */
 interface NameBook {

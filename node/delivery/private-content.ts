@@ -1,6 +1,6 @@
 // A request with credentials: fetched for its own client, never stored, never shared.
 import { HerdError } from '../errors.ts';
-import type { Counters } from '../status/counters.ts';
+import type { Counters } from '../metrics/counters.ts';
 import type { Upstream, UpstreamResponse } from '../transfer/upstream.ts';
 import type { Content, ContentRequest } from './delivery.ts';
 

@@ -2,11 +2,11 @@
 import { STATUS_CODES } from 'node:http';
 import { connect, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Counters } from '../metrics/counters.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { Counters } from '../status/counters.ts';
-import { guardedLookup, type ResolveAll } from '../transfer/guarded-lookup.ts';
-import { failureOf } from '../transfer/upstream-failure.ts';
-import type { UpstreamGuard } from '../transfer/upstream-guard.ts';
+import { guardedLookup, type ResolveAll } from '../transfer/upstream/guarded-lookup.ts';
+import { failureOf } from '../transfer/upstream/upstream-failure.ts';
+import type { UpstreamGuard } from '../transfer/upstream/upstream-guard.ts';
 import { isLoopback } from '../wire/addresses.ts';
 
 export interface TunnelDeps {

@@ -2,8 +2,8 @@
 import { availableParallelism, loadavg } from 'node:os';
 import type { Member, Vitals } from '../../tracker/protocol.ts';
 import { PROTOCOL_VERSION } from '../limits.ts';
+import type { Counters } from '../metrics/counters.ts';
 import { isEverywhere } from '../platform/everywhere.ts';
-import type { Counters } from '../status/counters.ts';
 import type { Store } from '../store/store.ts';
 import { version } from '../version.ts';
 

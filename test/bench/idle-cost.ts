@@ -1,7 +1,7 @@
 // What a daemon costs while nobody asks it for anything: alone, and as a member.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { CounterName } from '../../node/status/counters.ts';
+import type { CounterName } from '../../node/metrics/counters.ts';
 import type { Daemon } from '../fixtures/daemon.ts';
 import { benchFleet } from './bench-fleet.ts';
 import { type Figure, median } from './figures.ts';

@@ -4,7 +4,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { type VerbName, verbs } from '../../node/command-line.ts';
+import { type VerbName, verbs } from '../../node/cli/command-line.ts';
 import type { Fault } from '../fixtures/faults.ts';
 import { freePort } from '../fixtures/ports.ts';
 import { run } from '../fixtures/process.ts';
@@ -152,7 +152,7 @@ test('+ and %2B are one object; impossible ranges', async () => {
   }
 });
 
-const main = fileURLToPath(new URL('../../node/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../node/cli/main.ts', import.meta.url));
 const debherd = (...args: string[]) =>
   run(process.execPath, [main, ...args], { timeoutMs: 10_000 });
 

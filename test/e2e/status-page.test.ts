@@ -3,9 +3,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Browser, chromium } from 'playwright-core';
 import { afterEach, beforeAll, expect, test } from 'vitest';
+import { StatusPage } from '../../node/doors/status/page.ts';
+import type { StatusReport } from '../../node/doors/status/report.ts';
 import { systemClock } from '../../node/platform/clock.ts';
-import { StatusPage } from '../../node/status/page.ts';
-import type { StatusReport } from '../../node/status/report.ts';
 import { ensureDebianPackages } from '../fixtures/debian-packages.ts';
 import { sampleReport } from '../support/sample-report.ts';
 

@@ -1,8 +1,8 @@
 // Whole fleets in one process, with deaths, delays and wrong bytes drawn from a seed.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { LinkSurvey } from '../../node/delivery/link-survey.ts';
 import { MiB, PIECE_BYTES } from '../../node/limits.ts';
+import { LinkSurvey } from '../../node/links/link-survey.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
 import type { FrameSink } from '../../node/wire/frame-writer.ts';

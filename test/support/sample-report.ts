@@ -1,6 +1,7 @@
 // A status report as a busy workstation in a fleet of sixty would give it.
-import { type CounterName, Counters } from '../../node/status/counters.ts';
-import type { MemberReport, StatusReport } from '../../node/status/report.ts';
+
+import type { MemberReport, StatusReport } from '../../node/doors/status/report.ts';
+import { type CounterName, Counters } from '../../node/metrics/counters.ts';
 
 const NOW = Date.UTC(2026, 7, 1, 10, 0, 0);
 const archive = 'http://archive.ubuntu.com/ubuntu';

@@ -1,10 +1,10 @@
 // An apt door over objects in memory, as a process of its own: prints its port, ends with stdin.
 // With a number as argument it listens on that inherited descriptor.
 import { randomBytes } from 'node:crypto';
-import { AptDoor } from '../../node/doors/apt-door.ts';
+import { AptDoor } from '../../node/doors/apt/apt-door.ts';
+import { Counters } from '../../node/metrics/counters.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
-import { Counters } from '../../node/status/counters.ts';
 import { FakeDelivery, type FakeObject } from './fake-delivery.ts';
 
 const MiB = 1024 * 1024;

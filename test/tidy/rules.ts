@@ -1,6 +1,6 @@
 // The rules of the source, each a function from sources to complaints. Each is itself tested.
 import path from 'node:path';
-import { adapter, layers } from './layers.ts';
+import { adapter, rooms, trackerServer } from './layers.ts';
 import { isNode, type Source, type SyntaxNode } from './source.ts';
 
 /** `node/a.ts:3: what is wrong and what to do instead`. */
@@ -113,22 +113,38 @@ function targetOf(source: Source, specifier: string): string | undefined {
 
 export function importLayers(source: Source): Complaint[] {
   if (!/^(node|tracker)\//.test(source.path)) return [];
-  const layer = layers.find(({ of }) => of.test(source.path));
-  if (layer === undefined) return [at(source, 1, 'no layer; add it to test/tidy/layers.ts')];
+  const own = levelOf(source.path);
+  if (own < 0) return [at(source, 1, 'in no room; add one to test/tidy/layers.ts')];
   return source.imports.flatMap(({ specifier, line }) => {
     const target = targetOf(source, specifier);
-    if (target === undefined) return [];
-    const folder = path.posix.dirname(source.path);
-    if (
-      adapter.test(target) &&
-      folder !== path.posix.dirname(target) &&
-      source.path !== 'node/node.ts'
-    ) {
-      return [at(source, line, `${target} is an adapter; only node/node.ts imports those`)];
-    }
-    const allowed = layer.may.some((each) => each.test(target));
-    return allowed ? [] : [at(source, line, `may not import ${target}; imports run down`)];
+    const reason = target === undefined ? undefined : whyNot(source.path, own, target);
+    return reason === undefined ? [] : [at(source, line, reason)];
   });
+}
+
+/** Of a file's room, counted from the top; below 0: in none. */
+function levelOf(file: string): number {
+  return rooms.findIndex(({ of }) => of.test(file));
+}
+
+/** Why a file of room `own` may not import `target`. */
+function whyNot(file: string, own: number, target: string): string | undefined {
+  const other = levelOf(target);
+  if (other < own) return `may not import ${target}; imports run down`;
+  if (other === own) return undefined;
+  const { name, sees } = rooms[own]!;
+  if (sees && !sees.includes(rooms[other]!.name)) {
+    return `${name} may not import ${target}; it sees only ${sees.join(', ')}`;
+  }
+  const starts = name === 'node' || name === 'cli';
+  if (trackerServer.test(target) && !starts) {
+    return `${target} is the tracker's server; only node/node.ts and node/cli start one`;
+  }
+  const near = path.posix.dirname(file) === path.posix.dirname(target);
+  if (adapter.test(target) && !near && name !== 'node') {
+    return `${target} is an adapter; only node/node.ts imports those`;
+  }
+  return undefined;
 }
 
 /** What a package can do is known to one file; exchanging it changes one file. */

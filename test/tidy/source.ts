@@ -17,7 +17,7 @@ export interface Import {
 }
 
 export interface Source {
-  /** From the top of the repository: `node/config.ts`. */
+  /** From the top of the repository: `node/config/table.ts`. */
   readonly path: string;
   readonly text: string;
   readonly lines: readonly string[];

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { FETCHING_MAX, STARTED_MAX } from '../../node/doors/apt-connection.ts';
-import { AptDoor, type AptDoorOptions } from '../../node/doors/apt-door.ts';
+import { FETCHING_MAX, STARTED_MAX } from '../../node/doors/apt/apt-connection.ts';
+import { AptDoor, type AptDoorOptions } from '../../node/doors/apt/apt-door.ts';
 import { HerdError } from '../../node/errors.ts';
+import { Counters } from '../../node/metrics/counters.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
-import { Counters } from '../../node/status/counters.ts';
 import { FakeDelivery, type FakeObject, inPieces } from '../support/fake-delivery.ts';
 import { RawClient } from '../support/raw-client.ts';
 

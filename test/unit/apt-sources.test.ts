@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { AptSources } from '../../node/apt-sources.ts';
+import { AptSources } from '../../node/local-apt/apt-sources.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 

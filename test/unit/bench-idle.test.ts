@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
 import { CYCLE_MS } from '../../node/discovery/dht-discovery.ts';
 import type { Discovery } from '../../node/discovery/discovery.ts';
-import { Counters } from '../../node/status/counters.ts';
+import { Counters } from '../../node/metrics/counters.ts';
 import { AnnouncedBefore } from '../bench/announced-before.ts';
 import { messagesBetween } from '../bench/idle-cost.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
+import { aptFileName, BorrowingStore } from '../../node/local-apt/borrowing-store.ts';
+import { packageBorrower } from '../../node/local-apt/package-borrower.ts';
 import { silentLog } from '../../node/platform/log.ts';
-import { aptFileName, BorrowingStore } from '../../node/store/borrowed.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
-import { packageBorrower } from '../../node/store/package-borrower.ts';
 import { body, hashesOf, put, readAll, storeContract } from '../contract/store.contract.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 

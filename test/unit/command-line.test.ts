@@ -7,8 +7,8 @@ import {
   parseCommandLine,
   showConfig,
   verbs,
-} from '../../node/command-line.ts';
-import { configKeys, type Machine } from '../../node/config.ts';
+} from '../../node/cli/command-line.ts';
+import { configKeys, type Machine } from '../../node/config/table.ts';
 
 const machine: Machine = {
   env: {},

@@ -11,7 +11,7 @@ import {
   loadConfig,
   type Machine,
   options,
-} from '../../node/config.ts';
+} from '../../node/config/table.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'debherd-config-'));
 afterAll(() => rmSync(folder, { recursive: true }));

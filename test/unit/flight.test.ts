@@ -3,9 +3,9 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { digestOf, sha256 } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
-import { Flight } from '../../node/delivery/flight.ts';
-import type { FlightReader } from '../../node/delivery/flight-reader.ts';
 import { HerdError } from '../../node/errors.ts';
+import { Flight } from '../../node/flight/flight.ts';
+import type { FlightReader } from '../../node/flight/flight-reader.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';

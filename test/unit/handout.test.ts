@@ -6,7 +6,7 @@ import {
   type HandoutQuery,
   type Participant,
   ROOT,
-} from '../../node/delivery/handout.ts';
+} from '../../node/swarm/handout.ts';
 
 const fanOut = { root: 2, relay: 2, rootFirst: false };
 

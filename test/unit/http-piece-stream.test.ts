@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { sha256 } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
 import { KiB, PIECE_BYTES } from '../../node/limits.ts';
-import { HttpPieceStream } from '../../node/transfer/http-piece-stream.ts';
+import { HttpPieceStream } from '../../node/transfer/peer/http-piece-stream.ts';
 import { encode } from '../../node/wire/frames.ts';
 import type { Exchange } from '../../node/wire/peer-exchange.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { StaticFleet } from '../../node/fleet/static-fleet.ts';
 import { seededRandom } from '../../node/platform/random.ts';
-import { KeptConnections } from '../../node/transfer/kept-connections.ts';
+import { KeptConnections } from '../../node/transfer/peer/kept-connections.ts';
 import type { PeerAddress } from '../../node/transfer/peers.ts';
 import type { Member } from '../../tracker/protocol.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { LinkRates } from '../../node/delivery/link-rates.ts';
 import { MiB } from '../../node/limits.ts';
+import { LinkRates } from '../../node/links/link-rates.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 
 function fixture() {

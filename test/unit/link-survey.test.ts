@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
-import { LinkSurvey } from '../../node/delivery/link-survey.ts';
 import { HerdError } from '../../node/errors.ts';
+import { LinkSurvey } from '../../node/links/link-survey.ts';
 import { seededRandom } from '../../node/platform/random.ts';
 import type { Hello, PeerAddress } from '../../node/transfer/peers.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';

@@ -11,7 +11,7 @@ import {
   progressOf,
   wantAnswerOf,
   wantOf,
-} from '../../node/transfer/peer-messages.ts';
+} from '../../node/transfer/peer/peer-messages.ts';
 import { memberFixture } from '../fixtures/members.ts';
 
 const digest = digestOf('object');

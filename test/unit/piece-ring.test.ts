@@ -1,7 +1,7 @@
 // Memory on loan to a reader must not be used again before the reader is done.
 import { expect, test } from 'vitest';
 import { PiecePool } from '../../node/content/piece-pool.ts';
-import { PieceRing } from '../../node/delivery/piece-ring.ts';
+import { PieceRing } from '../../node/flight/piece-ring.ts';
 
 const hash = Buffer.alloc(32);
 

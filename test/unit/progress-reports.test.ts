@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Digest } from '../../node/content/digest.ts';
-import { ProgressReports } from '../../node/delivery/progress-reports.ts';
+import { ProgressReports } from '../../node/fetch/progress-reports.ts';
 import { MiB } from '../../node/limits.ts';
 import type { ProgressAnswer } from '../../node/transfer/peers.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';

@@ -12,7 +12,7 @@ it("runs the tree's own Node with the launcher's options, and leaves PATH as it 
   const source = await mkdtemp(path.join(tmpdir(), 'launcher-'));
   await mkdir(path.join(source, 'node_modules/.bin'), { recursive: true });
   await symlink(process.execPath, path.join(source, 'node_modules/.bin/node'));
-  await mkdir(path.join(source, 'node'));
+  await mkdir(path.join(source, 'node/cli'), { recursive: true });
   const launcher = path.join(source, 'node/debherd.js');
   await copyFile(path.join(repo, 'node/debherd.js'), launcher);
   const tell = `import { writeSync } from 'node:fs';
@@ -21,7 +21,7 @@ it("runs the tree's own Node with the launcher's options, and leaves PATH as it 
     const variables = Object.entries(others).map((each) => each.join('='));
     writeSync(1, JSON.stringify([PATH, variables, execArgv, argv.slice(2)]));`;
   await writeFile(path.join(source, 'node/runtime.js'), tell);
-  await writeFile(path.join(source, 'node/main.ts'), '');
+  await writeFile(path.join(source, 'node/cli/main.ts'), '');
   await writeFile(path.join(source, 'package.json'), '{ "type": "module" }');
   const template = path.join(repo, 'deploy/puppet/debherd/templates/debherd.sh.epp');
   const [, ...lines] = (await readFile(template, 'utf8')).split('\n');

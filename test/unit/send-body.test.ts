@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { sendBody } from '../../node/doors/send-body.ts';
+import { sendBody } from '../../node/doors/apt/send-body.ts';
 import { FakeUpstream } from '../fixtures/fake-upstream.ts';
 import { fastClock, herdFixture, objectOf } from '../fixtures/herd.ts';
 

@@ -6,8 +6,8 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { explainStartFailure } from '../../node/cli/start-failure.ts';
 import { HerdError } from '../../node/errors.ts';
-import { explainStartFailure } from '../../node/start-failure.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'debherd-start-'));
 afterAll(() => rmSync(folder, { recursive: true }));

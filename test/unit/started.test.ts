@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Started } from '../../node/started.ts';
+import { Started } from '../../node/platform/started.ts';
 
 it('ends its parts in the reverse order, once, and all of them where some fail', async () => {
   const ended: string[] = [];

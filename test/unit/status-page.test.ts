@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { isLoopbackHost, StatusPage } from '../../node/doors/status/page.ts';
 import type { Clock } from '../../node/platform/clock.ts';
-import { isLoopbackHost, StatusPage } from '../../node/status/page.ts';
 import { sampleReport } from '../support/sample-report.ts';
 
 const cleanups: (() => unknown)[] = [];

@@ -1,8 +1,8 @@
 // What an owner remembers of those who want an object, over time.
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
-import { Swarm, Swarms } from '../../node/delivery/swarm.ts';
 import { MiB } from '../../node/limits.ts';
+import { Swarm, Swarms } from '../../node/swarm/swarm.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 import { memberFixture } from '../fixtures/members.ts';
 

@@ -73,7 +73,8 @@ it.each([
   ['node/delivery/a.ts', '../store/file-store.ts', 1],
   ['node/delivery/a.ts', '../transfer/undici-upstream.ts', 1],
   ['node/delivery/a.ts', '../doors/apt-door.ts', 1],
-  ['node/delivery/a.ts', '../../tracker/client.ts', 1],
+  ['node/delivery/a.ts', '../../tracker/client.ts', 0],
+  ['node/delivery/a.ts', '../../tracker/server.ts', 1],
   ['node/status/a.ts', '../doors/apt-door.ts', 1],
   ['node/store/file-store.ts', './eviction.ts', 0],
   ['node/fleet/tracker-fleet.ts', '../../tracker/client.ts', 0],
@@ -81,7 +82,12 @@ it.each([
   ['tracker/server.ts', '../node/platform/clock.ts', 0],
   ['tracker/server.ts', '../node/delivery/delivery.ts', 1],
   ['node/node.ts', './store/file-store.ts', 0],
-  ['node/config.ts', './node.ts', 1],
+  ['node/config/table.ts', '../node.ts', 1],
+  ['node/catalog/a.ts', '../fleet/fleet.ts', 1],
+  ['node/transfer/peer/a.ts', '../peers.ts', 0],
+  ['node/fetch/a.ts', '../transfer/peer/http-peers.ts', 1],
+  ['tracker/a.ts', '../node/metrics/counters.ts', 1],
+  ['tracker/a.ts', '../node/errors.ts', 0],
   ['node/nowhere/a.ts', './b.ts', 1],
 ])('layers: %s imports %s', (file, specifier, expected) => {
   expect(complaints(rules.importLayers, `import '${specifier}';`, file)).toBe(expected);

@@ -3,9 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { configMarkdown, flagsOf, type VerbName, verbs } from '../../node/command-line.ts';
-import { configFields } from '../../node/config.ts';
-import { counterNames } from '../../node/status/counters.ts';
+import { configMarkdown, flagsOf, type VerbName, verbs } from '../../node/cli/command-line.ts';
+import { configFields } from '../../node/config/table.ts';
+import { counterNames } from '../../node/metrics/counters.ts';
 import about from '../../package.json' with { type: 'json' };
 import * as rules from '../tidy/rules.ts';
 import { readSource } from '../tidy/source.ts';
@@ -61,7 +61,7 @@ describe('every key of the configuration is read', () => {
 });
 
 describe('every counter is counted', () => {
-  const counting = shipped.filter(({ path: file }) => file !== 'node/status/counters.ts');
+  const counting = shipped.filter(({ path: file }) => file !== 'node/metrics/counters.ts');
   const used = new Set(counting.flatMap((source) => [...rules.stringLiterals(source)]));
   it.each(counterNames)('%s', (name) => {
     expect(used).toContain(name);

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { AptDoor } from '../../node/doors/apt-door.ts';
+import { AptDoor } from '../../node/doors/apt/apt-door.ts';
 import { Tunnel, type TunnelOptions } from '../../node/doors/tunnel.ts';
+import { Counters } from '../../node/metrics/counters.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
-import { Counters } from '../../node/status/counters.ts';
-import { createUpstreamGuard } from '../../node/transfer/upstream-guard.ts';
+import { createUpstreamGuard } from '../../node/transfer/upstream/upstream-guard.ts';
 import { FakeDelivery } from '../support/fake-delivery.ts';
 import { RawClient } from '../support/raw-client.ts';
 

@@ -2,8 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../node/platform/clock.ts';
 import { seededRandom } from '../../node/platform/random.ts';
-import { UndiciUpstream, type UndiciUpstreamOptions } from '../../node/transfer/undici-upstream.ts';
-import { createUpstreamGuard } from '../../node/transfer/upstream-guard.ts';
+import {
+  UndiciUpstream,
+  type UndiciUpstreamOptions,
+} from '../../node/transfer/upstream/undici-upstream.ts';
+import { createUpstreamGuard } from '../../node/transfer/upstream/upstream-guard.ts';
 import {
   answer,
   breakAfter,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createUpstreamGuard } from '../../node/transfer/upstream-guard.ts';
+import { createUpstreamGuard } from '../../node/transfer/upstream/upstream-guard.ts';
 import { isSpecialAddress } from '../../node/wire/addresses.ts';
 
 const guard = createUpstreamGuard(

@@ -1,7 +1,7 @@
 // The hashes of an object that grows, as peers and the store get them.
 import { expect, test } from 'vitest';
 import { digestOf, sha256 } from '../../node/content/digest.ts';
-import { VerifiedPrefix } from '../../node/delivery/verified-prefix.ts';
+import { VerifiedPrefix } from '../../node/flight/verified-prefix.ts';
 
 const pieces = Array.from({ length: 20 }, (_, index) => Buffer.alloc(10 + index, index));
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { StatusReport } from '../../../node/status/report.ts';
+import type { StatusReport } from '../../../node/doors/status/report.ts';
 import { writeFleetKey } from '../../fixtures/daemon.ts';
 import { nodeCommand } from '../../fixtures/launcher.ts';
 import type { LabProcess } from '../host.ts';

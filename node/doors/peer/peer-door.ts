@@ -1,0 +1,129 @@
+// The peer port: what other members may ask of this node. All of it needs the fleet key.
+import type { ServerResponse } from 'node:http';
+import type { TlsOptions } from 'node:tls';
+import type { Member } from '../../../tracker/protocol.ts';
+import type { PiecePool } from '../../content/piece-pool.ts';
+import { HerdError, reasonOf } from '../../errors.ts';
+import { PROTOCOL_VERSION } from '../../limits.ts';
+import type { LinkRates } from '../../links/link-rates.ts';
+import type { Names } from '../../names/names.ts';
+import type { Log } from '../../platform/log.ts';
+import { letGo, type Owner, type Supply } from '../../serving/owner.ts';
+import {
+  claimOf,
+  isKey,
+  nameQueryOf,
+  progressOf,
+  wantOf,
+} from '../../transfer/peer/peer-messages.ts';
+import { frameSink } from '../../wire/frame-writer.ts';
+import { encode, PIECES_TYPE } from '../../wire/frames.ts';
+import { createServer, type HttpReply, type HttpServer } from '../../wire/http-server.ts';
+import { QuietWatch } from '../../wire/quiet-watch.ts';
+import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
+
+/** Members keep connections at hand (transfer/peer/kept-connections.ts). */
+const KEEP_ALIVE_MS = 24 * 3_600_000;
+/** Of the watch over peers that take nothing (wire/frame-writer.ts). */
+const TICK_MS = 1_000;
+
+interface PeerDoorDeps extends WriterDeps {
+  readonly pool: PiecePool;
+  readonly owner: Owner;
+  readonly names: Names;
+  readonly links: Pick<LinkRates, 'best'>;
+  /** The members that this node reaches, for peers without a tracker. */
+  readonly members: () => readonly Member[];
+  readonly log: Log;
+}
+
+interface StreamDeps extends WriterDeps {
+  readonly pool: PiecePool;
+  readonly watch: QuietWatch;
+}
+
+interface PeerDoorOptions {
+  readonly tls: TlsOptions;
+}
+
+export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): HttpServer {
+  const server = createServer({ tls: options.tls, keepAliveMs: KEEP_ALIVE_MS });
+  const { owner, names, links } = deps;
+  const streaming = { ...deps, watch: new QuietWatch(deps, { tickMs: TICK_MS }) };
+  server.addHook('onRequest', async (request) => {
+    deps.counters.add('peer.requests');
+    const version = Number(request.headers['debherd-protocol']);
+    if (version === PROTOCOL_VERSION) return;
+    const message = `protocol ${version || 'unknown'}: this member speaks ${PROTOCOL_VERSION}`;
+    throw new HerdError('BAD_REQUEST', message);
+  });
+  server.setErrorHandler((error, _request, reply) => {
+    const known = wrap(error);
+    void reply.code(known.status).send(known.toJSON());
+  });
+  server.post('/v1/want', async (request, reply) => {
+    const want = wantOf(request.body);
+    const verdict = await owner.want(want);
+    if (verdict.kind === 'elsewhere') return { elsewhere: verdict.source };
+    if (verdict.kind === 'passed') return { passed: true };
+    if (verdict.kind === 'redirect') return { redirect: verdict.owner };
+    let complete = false;
+    try {
+      complete = await stream(streaming, reply, verdict.supply, { from: want.have });
+    } finally {
+      verdict.served(complete);
+    }
+  });
+  server.get('/v1/objects/:key', async (request, reply) => {
+    const { key } = request.params as { key: string };
+    const query = request.query as Record<string, string>;
+    const range = { from: whole(query.from ?? '0'), ...(query.to ? { to: whole(query.to) } : {}) };
+    const supply = isKey(key) ? await owner.object(key) : undefined;
+    if (!supply) throw new HerdError('NOT_FOUND', `no object ${key.slice(0, 64)} here`);
+    await stream(streaming, reply, supply, range);
+  });
+  server.post('/v1/progress', async (request) => owner.progress(progressOf(request.body)));
+  server.post('/v1/claim', async (request) => owner.claim(claimOf(request.body)) ?? {});
+  server.post('/v1/name', async (request, reply) => {
+    const { url, noCache, onlyKnown, has } = nameQueryOf(request.body);
+    const answer = await (onlyKnown ? names.known(url) : names.answer(url, noCache));
+    const supply = has && (await owner.enclosure(answer, has));
+    if (!supply) return answer;
+    await stream(streaming, reply, supply, { from: 0 }, encode.name(answer));
+  });
+  server.get('/v1/hello', async () => ({ link: links.best }));
+  server.get('/v1/members', async () => deps.members());
+  return server;
+}
+
+async function stream(
+  deps: StreamDeps,
+  reply: HttpReply,
+  supply: Supply,
+  range: PieceRange,
+  first?: Buffer,
+): Promise<boolean> {
+  reply.hijack();
+  const response = reply.raw as ServerResponse;
+  response.writeHead(200, { 'content-type': PIECES_TYPE });
+  try {
+    const sink = await frameSink(response, deps);
+    if (first) await sink.write(first);
+    return await writePieces(deps, sink, supply, range);
+  } finally {
+    letGo(supply);
+  }
+}
+
+function wrap(error: unknown): HerdError {
+  const status = (error as { statusCode?: unknown }).statusCode;
+  if (status === 400 || status === 413 || status === 415) {
+    return new HerdError('BAD_REQUEST', reasonOf(error), { status });
+  }
+  return HerdError.of(error);
+}
+
+function whole(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new HerdError('BAD_REQUEST', `not a piece number: ${text.slice(0, 20)}`);
+}
