@@ -7,7 +7,7 @@ import { nameBook } from './catalog/name-book.ts';
 import type { Config, Listen } from './config/table.ts';
 import type { Digest } from './content/digest.ts';
 import { PiecePool } from './content/piece-pool.ts';
-import { HerdDelivery } from './delivery/herd-delivery.ts';
+import { type Core, createCore } from './core.ts';
 import { announceHeld } from './discovery/announce-held.ts';
 import { DhtDiscovery } from './discovery/dht-discovery.ts';
 import type { Discovery } from './discovery/discovery.ts';
@@ -18,18 +18,14 @@ import { buildReport } from './doors/status/build-report.ts';
 import { StatusPage } from './doors/status/page.ts';
 import { Tunnel } from './doors/tunnel.ts';
 import { cameFromMember } from './fetch/came-from-member.ts';
-import { Flights } from './fetch/flights.ts';
 import { type FleetKey, readFleetKey } from './fleet/fleet-key.ts';
 import { selfOf, vitalsOf } from './fleet/self.ts';
 import { SoloFleet } from './fleet/solo-fleet.ts';
 import { TrackerFleet } from './fleet/tracker-fleet.ts';
-import { LinkRates } from './links/link-rates.ts';
-import { LinkSurvey } from './links/link-survey.ts';
 import { AptSources } from './local-apt/apt-sources.ts';
 import { BorrowingStore } from './local-apt/borrowing-store.ts';
 import { packageBorrower } from './local-apt/package-borrower.ts';
 import { Counters } from './metrics/counters.ts';
-import { Names } from './names/names.ts';
 import { type Clock, deadlineSignal, systemClock } from './platform/clock.ts';
 import { collectWhileIdle, youngGarbage } from './platform/garbage.ts';
 import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
@@ -37,12 +33,10 @@ import type { Log } from './platform/log.ts';
 import { openFilesMax } from './platform/open-files-max.ts';
 import { type Random, systemRandom } from './platform/random.ts';
 import { Started } from './platform/started.ts';
-import { Owner } from './serving/owner.ts';
 import { FileStore } from './store/file-store.ts';
 import { readObject } from './store/read-object.ts';
 import { openStateFolder } from './store/state-folder.ts';
 import type { Store } from './store/store.ts';
-import { Swarms } from './swarm/swarm.ts';
 import { HttpPeers } from './transfer/peer/http-peers.ts';
 import { KeptConnections } from './transfer/peer/kept-connections.ts';
 import type { Peers } from './transfer/peers.ts';
@@ -89,7 +83,6 @@ interface Site {
 type Base = Awaited<ReturnType<typeof openBase>>;
 type Herd = Awaited<ReturnType<typeof openHerd>>;
 type Network = Herd | ReturnType<typeof openSolo>;
-type Heart = ReturnType<typeof openHeart>;
 
 /** Throws what the first part that cannot start throws, with all others ended. */
 export async function startNode(config: Config, deps: NodeDeps): Promise<RunningNode> {
@@ -111,9 +104,9 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
     fleetKeyFile === undefined
       ? openSolo(site, base)
       : await openHerd(site, base, await readFleetKey(fleetKeyFile));
-  const heart = openHeart(site, base, net);
-  if (net.key) await openPeerDoor(site, base, net, heart);
-  const aptDoor = await openAptDoor(site, base, net, heart, sockets);
+  const core = openCore(site, base, net);
+  if (net.key) await openPeerDoor(site, base, net, core);
+  const aptDoor = await openAptDoor(site, base, net, core, sockets);
   const aptListen = aptDoor.addresses().map(({ address, port }) => ({ host: address, port }));
   const members = net.fleet.members().length;
   log.info({ apt: aptListen, members, state: config.state }, 'serving');
@@ -244,34 +237,25 @@ function ownMember(config: Config, { folder, sources, startedAtMs }: Base) {
 }
 
 /** What is on its way, what names stand for, and what is done for other members. */
-function openHeart({ config, platform, started }: Site, base: Base, net: Network) {
-  const { clock, log } = platform;
-  const { store, upstream, counters, pool, garbage, catalog, book, borrow } = base;
-  const { fleet, peers, discovery } = net;
-  const common = { garbage, fleet, peers, upstream, counters, clock, log, store };
-  const swarms = new Swarms({ clock });
-  const links = new LinkRates(common);
-  const flights = started.add(new Flights({ ...common, pool, discovery, swarms, links }));
-  if (peers) started.add(new LinkSurvey({ ...platform, fleet, peers, links, flights }));
-  base.later.busy = () => flights.active > 0;
+function openCore({ config, platform, started }: Site, base: Base, net: Network): Core {
+  const { clock } = platform;
+  const { counters, later } = base;
+  const core = createCore({ ...platform, ...base, ...net }, { freshnessMs: config.nameFreshness });
+  started.add(core);
+  const { flights } = core;
+  later.busy = () => flights.active > 0;
+  later.heldElsewhere = (digest) => cameFromMember(flights, digest);
   const served = () => counters.get('apt.requests') + counters.get('sent.bytes.peer');
-  const idle = collectWhileIdle({ clock, busy: base.later.busy, served });
+  const idle = collectWhileIdle({ clock, busy: later.busy, served });
   started.add({ close: async () => idle.cancel() });
-  base.later.heldElsewhere = (digest) => cameFromMember(flights, digest);
-  const names = new Names(
-    { ...common, pool, catalog, flights },
-    { freshnessMs: config.nameFreshness },
-  );
-  const owner = new Owner({ ...common, flights, names, swarms, links });
-  const delivery = new HerdDelivery({ ...common, flights, names, book, borrow });
-  return { flights, names, owner, delivery, links };
+  return core;
 }
 
-async function openPeerDoor(site: Site, base: Base, net: Herd, heart: Heart): Promise<void> {
+async function openPeerDoor(site: Site, base: Base, net: Herd, core: Core): Promise<void> {
   const { config, platform, decorate, started } = site;
   const { clock, log } = platform;
   const { counters, pool } = base;
-  const { owner, names, links } = heart;
+  const { owner, names, links } = core;
   const { outgoing } = decorate;
   const members = () => net.fleet.membersForPeers();
   const door = createPeerDoor(
@@ -287,13 +271,13 @@ async function openAptDoor(
   { config, platform, started }: Site,
   base: Base,
   net: Network,
-  heart: Heart,
+  core: Core,
   sockets: readonly InheritedSocket[],
 ): Promise<AptDoor> {
   const { clock, log } = platform;
   const { store, counters, guard, startedAtMs } = base;
   const { fleet, trackers } = net;
-  const { flights, names, delivery } = heart;
+  const { flights, names, delivery } = core;
   const report = () =>
     buildReport(
       { fleet, store, flights, names, counters, clock, trackers },

@@ -23,7 +23,7 @@ import type { Content, ContentRequest, Delivery } from './delivery.ts';
 import { privateContent } from './private-content.ts';
 
 /** What the indexes say of a URL; learns from them what was put off until somebody asks. */
-interface NameBook {
+export interface NameBook {
   /** As `lookup`, at once: `undefined` also when it takes more than memory to tell. */
   atHand(url: string): { digest: Digest } | undefined;
   lookup(url: string): Promise<(Partial<CatalogEntry> & { digest: Digest }) | undefined>;
@@ -32,7 +32,7 @@ interface NameBook {
 }
 
 /** Takes what apt keeps of a package into the store, without a copy; false when apt has none. */
-type Borrower = (url: string, entry: { digest: Digest; size?: number }) => Promise<boolean>;
+export type Borrower = (url: string, entry: { digest: Digest; size?: number }) => Promise<boolean>;
 
 interface HerdDeliveryDeps {
   readonly garbage: Garbage;
