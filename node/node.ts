@@ -195,7 +195,8 @@ async function openHerd(site: Site, base: Base, key: FleetKey) {
       ...platform,
       vitals: () => vitalsOf(base),
       trackerMessage: () => counters.add('tracker.messages'),
-      askPeerForMembers: (member) => peers.members(member, deadlineSignal(platform.clock, 5_000)),
+      askPeerForMembers: (member) =>
+        peers.members(member, { signal: deadlineSignal(platform.clock, 5_000) }),
     },
     {
       self,

@@ -145,7 +145,7 @@ export class HerdDelivery implements Delivery {
     if (!boarding && named.holder && peers) {
       const pull = new AbortController();
       const stream = await peers
-        .object(named.holder, named.key, { from: 0 }, pull.signal)
+        .object(named.holder, named.key, { from: 0 }, { signal: pull.signal })
         .catch(() => undefined);
       if (!stream) return undefined;
       boarding = await flights.join(named.key);

@@ -252,7 +252,7 @@ export class Feeder {
     if (!peers) return undefined;
     const signal = this.#intake.begin();
     const pull = this.#intake.pull;
-    const pending = peers.want(owner, this.#wantOf(direct), signal).catch((error: unknown) => {
+    const pending = peers.want(owner, this.#wantOf(direct), { signal }).catch((error: unknown) => {
       if (signal.aborted) return undefined;
       this.#intake.note(owner, 'unreachable', error);
       this.#failed.add(owner.id);
@@ -314,7 +314,7 @@ export class Feeder {
     if (this.#failed.has(owner.id) || this.#unable.has(owner.id)) return;
     const signal = this.#intake.begin();
     const asked = peers
-      .want(owner, this.#wantOf(true), signal)
+      .want(owner, this.#wantOf(true), { signal })
       .catch((error: unknown) => this.#intake.note(owner, 'unreachable', error));
     const answer = await withDeadline(clock, asked, this.#options.opinionMs, undefined);
     if (answer?.kind === 'stream') await this.#intake.consume(owner, answer.stream, undefined);

@@ -193,7 +193,7 @@ export class Intake {
     const signal = this.begin();
     const watch = this.#watch(peer, options.owner);
     try {
-      const stream = await peers.object(peer, this.#flight.key, range, signal);
+      const stream = await peers.object(peer, this.#flight.key, range, { signal });
       if (stream) return void (await this.#take(peer, stream, options.owner));
       this.tried.push(`${labelOf(peer)}: does not have it`);
     } catch (error) {

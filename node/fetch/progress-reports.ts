@@ -105,7 +105,7 @@ export class ProgressReports {
       ...(idle ? { idle } : {}),
     };
     const answer = await peers
-      ?.progress(owner, progress, this.#options.stop)
+      ?.progress(owner, progress, { signal: this.#options.stop })
       .catch(() => undefined);
     return answer?.move;
   }

@@ -74,7 +74,7 @@ export class LinkSurvey {
   async #rateOf(member: Member): Promise<number | undefined> {
     const { peers, clock } = this.#deps;
     const hello = await peers
-      .hello(member, deadlineSignal(clock, ANSWER_MS))
+      .hello(member, { signal: deadlineSignal(clock, ANSWER_MS) })
       .catch(() => undefined);
     return hello?.link;
   }

@@ -64,7 +64,7 @@ export class FormerOwner {
     let waits = false;
     try {
       while (!signal.aborted) {
-        const answer = await peers.name(former, query, signal);
+        const answer = await peers.name(former, query, { signal });
         if (answer.kind === 'resolved') return known.adopt(url, former, answer);
         if (answer.kind === 'failed' || answer.kind === 'unknown') return undefined;
         // It is on its way there: what is not whole yet cannot be handed on under one key.

@@ -56,7 +56,7 @@ export class NameOwners {
     let waits = false;
     try {
       while (!signal.aborted) {
-        const answer = await peers.name(member, query, signal);
+        const answer = await peers.name(member, query, { signal });
         waits = answer.kind === 'pending';
         if (waits) continue;
         if (answer.kind === 'streaming') return { ...answer, holder: member };

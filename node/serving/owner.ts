@@ -205,7 +205,7 @@ export class Owner {
 
   async #tell(owner: PeerAddress, claim: Claim): Promise<void> {
     try {
-      await this.#deps.peers?.claim(owner, claim, new AbortController().signal);
+      await this.#deps.peers?.claim(owner, claim, { signal: new AbortController().signal });
     } catch {
       // It costs a second fetch at worst, when that owner is asked before it asks the DHT.
     }

@@ -4,6 +4,7 @@ import type { Member } from '../../tracker/protocol.ts';
 import type { Resolution } from '../catalog/catalog.ts';
 import type { Digest } from '../content/digest.ts';
 import type { ErrorRecord } from '../errors.ts';
+import type { Call } from '../metrics/ways.ts';
 import type { Frame } from '../wire/frames.ts';
 
 /** Where a peer door is, and whose it is where that is known (the DHT knows addresses only). */
@@ -136,20 +137,20 @@ export interface PieceStream {
 export interface Peers {
   /**
    * All throw HerdError SOURCE_FAILED when the peer cannot be reached or answers nonsense, and
-   * SOURCE_STALLED when it is silent.
+   * SOURCE_STALLED when it is silent. The id of `call.trace` goes along to the peer.
    */
-  want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer>;
+  want(peer: PeerAddress, want: Want, call: Call): Promise<WantAnswer>;
   /** The pieces [from, to) of an object or of a file that is coming in; `undefined`: not there. */
   object(
     peer: PeerAddress,
     key: string,
     range: { from: number; to?: number },
-    signal: AbortSignal,
+    call: Call,
   ): Promise<PieceStream | undefined>;
-  progress(peer: PeerAddress, progress: Progress, signal: AbortSignal): Promise<ProgressAnswer>;
-  name(peer: PeerAddress, query: NameQuery, signal: AbortSignal): Promise<NameAnswer>;
-  claim(peer: PeerAddress, claim: Claim, signal: AbortSignal): Promise<void>;
-  members(peer: PeerAddress, signal: AbortSignal): Promise<readonly Member[]>;
-  hello(peer: PeerAddress, signal: AbortSignal): Promise<Hello>;
+  progress(peer: PeerAddress, progress: Progress, call: Call): Promise<ProgressAnswer>;
+  name(peer: PeerAddress, query: NameQuery, call: Call): Promise<NameAnswer>;
+  claim(peer: PeerAddress, claim: Claim, call: Call): Promise<void>;
+  members(peer: PeerAddress, call: Call): Promise<readonly Member[]>;
+  hello(peer: PeerAddress, call: Call): Promise<Hello>;
   close(): Promise<void>;
 }

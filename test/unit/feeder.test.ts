@@ -79,11 +79,11 @@ test('stopped while a holder stands in for a slow owner: both are let go of', as
   const asked: AbortSignal[] = [];
   const pulled = Promise.withResolvers<AbortSignal>();
   const peers = {
-    want: (_peer, _want, signal) => {
+    want: (_peer, _want, { signal }) => {
       asked.push(signal);
       return silence(signal);
     },
-    object: (_peer, _key, _range, signal) => {
+    object: (_peer, _key, _range, { signal }) => {
       pulled.resolve(signal);
       return silence(signal);
     },

@@ -150,8 +150,8 @@ describe('a connection at hand', () => {
     clock.advance(3_600_000);
     await sleep(20);
     expect(peers.connected(peer)).toBe(true);
-    expect(await peers.members(peer, signal())).toHaveLength(1);
-    expect(await peers.hello(peer, signal())).toEqual({ link: 6e6 });
+    expect(await peers.members(peer, { signal: signal() })).toHaveLength(1);
+    expect(await peers.hello(peer, { signal: signal() })).toEqual({ link: 6e6 });
     expect(accepted).toBe(1);
     peers.keep([]);
     clock.advance(29_000);
@@ -173,12 +173,18 @@ describe('pieces', () => {
     const { peer, closed, counters } = await door();
     const peers = client();
     expect(
-      (await drain((await peers.object(peer, digest, { from: 0 }, signal()))!)).equals(body),
+      (await drain((await peers.object(peer, digest, { from: 0 }, { signal: signal() }))!)).equals(
+        body,
+      ),
     ).toBe(true);
-    const part = await drain((await peers.object(peer, digest, { from: 3, to: 5 }, signal()))!);
+    const part = await drain(
+      (await peers.object(peer, digest, { from: 3, to: 5 }, { signal: signal() }))!,
+    );
     expect(part.equals(body.subarray(3 * PIECE_BYTES, 5 * PIECE_BYTES))).toBe(true);
-    expect(await peers.object(peer, digestOf('no'), { from: 0 }, signal())).toBeUndefined();
-    expect(await peers.object(peer, 'rubbish', { from: 0 }, signal())).toBeUndefined();
+    expect(
+      await peers.object(peer, digestOf('no'), { from: 0 }, { signal: signal() }),
+    ).toBeUndefined();
+    expect(await peers.object(peer, 'rubbish', { from: 0 }, { signal: signal() })).toBeUndefined();
     await until(() => closed() === 2);
     expect(counters.get('peer.requests')).toBe(4);
   });
@@ -189,7 +195,7 @@ describe('pieces', () => {
       peer,
       digest,
       { from: 0 },
-      signal(),
+      { signal: signal() },
     ))!;
     await sleep(400);
     const sent = counters.get('sent.bytes.peer');
@@ -202,8 +208,8 @@ describe('pieces', () => {
     const { peer, closed } = await door();
     const peers = client();
     const controller = new AbortController();
-    const one = (await peers.object(peer, digest, { from: 0 }, signal()))!;
-    const two = (await peers.object(peer, digest, { from: 0 }, controller.signal))!;
+    const one = (await peers.object(peer, digest, { from: 0 }, { signal: signal() }))!;
+    const two = (await peers.object(peer, digest, { from: 0 }, controller))!;
     one.cancel();
     controller.abort();
     await expect(drain(one)).rejects.toMatchObject(failed);
@@ -226,7 +232,7 @@ describe('pieces', () => {
     });
     const peers = client();
     for (const from of [1, 2, 3, 7]) {
-      const stream = (await peers.object(peer, digest, { from }, signal()))!;
+      const stream = (await peers.object(peer, digest, { from }, { signal: signal() }))!;
       expect(await stream.next()).toMatchObject({ type: 'piece' });
       stream.done();
       await sleep(100);
@@ -244,7 +250,7 @@ describe('pieces', () => {
       return new Promise((resolve) => (answer = resolve));
     });
     const controller = new AbortController();
-    const pending = client().want(peer, want, controller.signal);
+    const pending = client().want(peer, want, controller);
     pending.catch(() => {});
     await until(() => asked);
     controller.abort();
@@ -267,12 +273,12 @@ describe('a peer that misbehaves', () => {
   test('silent before its answer, or in the middle of it: an error in time', async () => {
     const peers = client({ tickMs: 60, answerTicks: 5, silenceTicks: 5 });
     const mute = await rogue(() => {});
-    await expect(peers.want(mute, want, signal())).rejects.toMatchObject(stalled);
+    await expect(peers.want(mute, want, { signal: signal() })).rejects.toMatchObject(stalled);
     const stuck = await rogue((_req, res) => {
       head(res);
       res.write(encode.meta({ size: 5 }));
     });
-    const stream = (await peers.object(stuck, digest, { from: 0 }, signal()))!;
+    const stream = (await peers.object(stuck, digest, { from: 0 }, { signal: signal() }))!;
     expect(await stream.next()).toMatchObject({ type: 'meta' });
     await expect(stream.next()).rejects.toMatchObject(stalled);
   });
@@ -282,10 +288,9 @@ describe('a peer that misbehaves', () => {
     const mute = await rogue((_req, res) => {
       answer = () => res.end('[]');
     });
-    const asked = client({ tickMs: 30, answerProbeTicks: 1, answerTicks: 60 }).members(
-      mute,
-      signal(),
-    );
+    const asked = client({ tickMs: 30, answerProbeTicks: 1, answerTicks: 60 }).members(mute, {
+      signal: signal(),
+    });
     await sleep(300);
     expect(mute.connections()).toBe(2);
     answer();
@@ -300,7 +305,7 @@ describe('a peer that misbehaves', () => {
       more = () => res.end(encode.end(0));
     });
     const peers = client({ tickMs: 30, silenceProbeTicks: 1, silenceTicks: 60 });
-    const stream = (await peers.object(mute, digest, { from: 0 }, signal()))!;
+    const stream = (await peers.object(mute, digest, { from: 0 }, { signal: signal() }))!;
     expect(await stream.next()).toMatchObject({ type: 'meta' });
     await sleep(300);
     expect(mute.connections()).toBe(2);
@@ -323,7 +328,7 @@ describe('a peer that misbehaves', () => {
       head(res);
       send(res);
     });
-    const stream = (await client().object(peer, digest, { from: 0 }, signal()))!;
+    const stream = (await client().object(peer, digest, { from: 0 }, { signal: signal() }))!;
     await expect(drain(stream)).rejects.toMatchObject(failed);
   });
 
@@ -343,12 +348,14 @@ describe('a peer that misbehaves', () => {
     const peer = await rogue((_req, res) => res.writeHead(status).end(text));
     const peers = client();
     const query = { url: want.url, noCache: false, view: 1 };
-    await expect(peers.want(peer, want, signal())).rejects.toMatchObject(failed);
-    await expect(peers.name(peer, query, signal())).rejects.toMatchObject(failed);
-    await expect(peers.members(peer, signal())).rejects.toMatchObject(failed);
+    await expect(peers.want(peer, want, { signal: signal() })).rejects.toMatchObject(failed);
+    await expect(peers.name(peer, query, { signal: signal() })).rejects.toMatchObject(failed);
+    await expect(peers.members(peer, { signal: signal() })).rejects.toMatchObject(failed);
     const progress = { digest, member: want.member.id, have: 1, source: '' };
-    await expect(peers.progress(peer, progress, signal())).rejects.toMatchObject(failed);
-    await expect(peers.hello(peer, signal())).rejects.toMatchObject(failed);
+    await expect(peers.progress(peer, progress, { signal: signal() })).rejects.toMatchObject(
+      failed,
+    );
+    await expect(peers.hello(peer, { signal: signal() })).rejects.toMatchObject(failed);
   });
 
   test('an answer without end is cut off, a long one is read', async () => {
@@ -363,9 +370,9 @@ describe('a peer that misbehaves', () => {
       else pipeline(Readable.from(spaces()), res, () => {});
     });
     const peers = client();
-    expect(await peers.members(peer, signal())).toEqual(members);
+    expect(await peers.members(peer, { signal: signal() })).toEqual(members);
     const claim = { member: want.member, objects: [], names: [] };
-    await expect(peers.claim(peer, claim, signal())).rejects.toThrow('without end');
+    await expect(peers.claim(peer, claim, { signal: signal() })).rejects.toThrow('without end');
     expect(sent).toBeLessThan(32 * MiB);
   });
 
@@ -380,7 +387,7 @@ describe('a peer that misbehaves', () => {
       res.end();
     });
     const peers = client({ tickMs: 20, silenceTicks: 3 });
-    const stream = (await peers.object(peer, digest, { from: 0 }, signal()))!;
+    const stream = (await peers.object(peer, digest, { from: 0 }, { signal: signal() }))!;
     expect((await drain(stream)).equals(tail)).toBe(true);
   });
 
@@ -394,7 +401,7 @@ describe('a peer that misbehaves', () => {
     const peer = await rogue((_req, res) =>
       res.writeHead(400).end(JSON.stringify(new HerdError('BAD_REQUEST', 'speaks 2').toJSON())),
     );
-    await expect(client().members(peer, signal())).rejects.toThrow('speaks 2');
+    await expect(client().members(peer, { signal: signal() })).rejects.toThrow('speaks 2');
   });
 
   test('a connection that the peer closed meanwhile: asked again on a fresh one', async () => {
@@ -411,7 +418,7 @@ describe('a peer that misbehaves', () => {
     });
     let release = () => {};
     const peers = client();
-    const ask = () => peers.members(peer, signal());
+    const ask = () => peers.members(peer, { signal: signal() });
     expect(await Promise.all([ask(), ask()])).toEqual([[], []]);
     release = () => {};
     expect(await ask()).toEqual([]);
@@ -421,7 +428,7 @@ describe('a peer that misbehaves', () => {
   test('an address that is none: given up afterwards, nothing happens', async () => {
     const controller = new AbortController();
     const nowhere = { address: '127.0.0.1', port: 70_000 };
-    await expect(client().members(nowhere, controller.signal)).rejects.toMatchObject(failed);
+    await expect(client().members(nowhere, controller)).rejects.toMatchObject(failed);
     controller.abort();
   });
 
@@ -434,9 +441,9 @@ describe('a peer that misbehaves', () => {
       tls,
     });
     ends.push(() => stranger.close());
-    await expect(stranger.members(peer, signal())).rejects.toMatchObject(failed);
+    await expect(stranger.members(peer, { signal: signal() })).rejects.toMatchObject(failed);
     const nobody = { address: '127.0.0.1', port: 1 };
-    await expect(client().members(nobody, signal())).rejects.toMatchObject(failed);
+    await expect(client().members(nobody, { signal: signal() })).rejects.toMatchObject(failed);
   });
 });
 
@@ -446,12 +453,14 @@ describe('an answer for a name', () => {
   test('comes with the object, unless the asker has it or does not say', async () => {
     const { peer, counters } = await door();
     const peers = client();
-    const answer = await peers.name(peer, { ...query, has: [] }, signal());
+    const answer = await peers.name(peer, { ...query, has: [] }, { signal: signal() });
     expect(answer).toMatchObject(resolved);
     const { stream } = answer as { stream: PieceStream };
     expect((await drain(stream)).equals(body)).toBe(true);
-    expect(await peers.name(peer, { ...query, has: [digest] }, signal())).toEqual(resolved);
-    expect(await peers.name(peer, query, signal())).toEqual(resolved);
+    expect(await peers.name(peer, { ...query, has: [digest] }, { signal: signal() })).toEqual(
+      resolved,
+    );
+    expect(await peers.name(peer, query, { signal: signal() })).toEqual(resolved);
     expect(counters.get('peer.requests')).toBe(3);
   });
 
@@ -473,9 +482,9 @@ describe('an answer for a name', () => {
       });
       return undefined;
     });
-    await expect(client().name(peer, { ...query, has: [] }, signal())).rejects.toMatchObject(
-      failed,
-    );
+    await expect(
+      client().name(peer, { ...query, has: [] }, { signal: signal() }),
+    ).rejects.toMatchObject(failed);
     await closed.promise;
   });
 });

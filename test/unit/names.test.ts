@@ -10,6 +10,7 @@ import { Flights } from '../../node/fetch/flights.ts';
 import { StaticFleet } from '../../node/fleet/static-fleet.ts';
 import { LinkRates } from '../../node/links/link-rates.ts';
 import { Counters } from '../../node/metrics/counters.ts';
+import type { Call } from '../../node/metrics/ways.ts';
 import { Names } from '../../node/names/names.ts';
 import { noGarbage } from '../../node/platform/garbage.ts';
 import { silentLog } from '../../node/platform/log.ts';
@@ -45,7 +46,7 @@ function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), opt
   const catalog = new MemoryCatalog();
   const asked: string[] = [];
   const peers = {
-    name: async (peer: { name: string }, query: NameQuery, signal: AbortSignal) => {
+    name: async (peer: { name: string }, query: NameQuery, { signal }: Call) => {
       asked.push(peer.name);
       return await ask!(asked.length, query, signal);
     },

@@ -3,6 +3,7 @@ import type { Member } from '../../../tracker/protocol.ts';
 import type { PiecePool } from '../../content/piece-pool.ts';
 import { HerdError } from '../../errors.ts';
 import { KiB, PROTOCOL_VERSION } from '../../limits.ts';
+import type { Call } from '../../metrics/ways.ts';
 import type { Clock, Timer } from '../../platform/clock.ts';
 import { PeerClient } from '../../wire/peer-client.ts';
 import type { PeerRequest } from '../../wire/peer-exchange.ts';
@@ -86,8 +87,8 @@ export class HttpPeers implements Peers {
     this.#watch = new QuietWatch(deps, this.#options);
   }
 
-  async want(peer: PeerAddress, want: Want, signal: AbortSignal): Promise<WantAnswer> {
-    const answer = await this.#open(peer, 'POST', '/v1/want', want, signal);
+  async want(peer: PeerAddress, want: Want, call: Call): Promise<WantAnswer> {
+    const answer = await this.#open(peer, 'POST', '/v1/want', want, call);
     if (answer.kind === 'stream') return answer;
     return checked(peer, wantAnswerOf, answer.value);
   }
@@ -96,27 +97,23 @@ export class HttpPeers implements Peers {
     peer: PeerAddress,
     key: string,
     range: { from: number; to?: number },
-    signal: AbortSignal,
+    call: Call,
   ): Promise<PieceStream | undefined> {
     const to = range.to === undefined ? '' : `&to=${range.to}`;
     const path = `/v1/objects/${key}?from=${range.from}${to}`;
-    const answer = await this.#open(peer, 'GET', path, undefined, signal);
+    const answer = await this.#open(peer, 'GET', path, undefined, call);
     if (answer.kind === 'stream') return answer.stream;
     if (answer.value === undefined) return undefined;
     throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent no pieces`);
   }
 
-  async progress(
-    peer: PeerAddress,
-    progress: Progress,
-    signal: AbortSignal,
-  ): Promise<ProgressAnswer> {
-    const answer = await this.#json(peer, 'POST', '/v1/progress', progress, signal);
+  async progress(peer: PeerAddress, progress: Progress, call: Call): Promise<ProgressAnswer> {
+    const answer = await this.#json(peer, 'POST', '/v1/progress', progress, call);
     return checked(peer, progressAnswerOf, answer);
   }
 
-  async name(peer: PeerAddress, query: NameQuery, signal: AbortSignal): Promise<NameAnswer> {
-    const answer = await this.#open(peer, 'POST', '/v1/name', query, signal);
+  async name(peer: PeerAddress, query: NameQuery, call: Call): Promise<NameAnswer> {
+    const answer = await this.#open(peer, 'POST', '/v1/name', query, call);
     if (answer.kind === 'json') return checked(peer, nameAnswerOf, answer.value);
     return await this.#nameBefore(peer, answer.stream);
   }
@@ -135,20 +132,16 @@ export class HttpPeers implements Peers {
     }
   }
 
-  async claim(peer: PeerAddress, claim: Claim, signal: AbortSignal): Promise<void> {
-    checked(peer, claimAnswerOf, await this.#json(peer, 'POST', '/v1/claim', claim, signal));
+  async claim(peer: PeerAddress, claim: Claim, call: Call): Promise<void> {
+    checked(peer, claimAnswerOf, await this.#json(peer, 'POST', '/v1/claim', claim, call));
   }
 
-  async members(peer: PeerAddress, signal: AbortSignal): Promise<readonly Member[]> {
-    return checked(
-      peer,
-      membersOf,
-      await this.#json(peer, 'GET', '/v1/members', undefined, signal),
-    );
+  async members(peer: PeerAddress, call: Call): Promise<readonly Member[]> {
+    return checked(peer, membersOf, await this.#json(peer, 'GET', '/v1/members', undefined, call));
   }
 
-  async hello(peer: PeerAddress, signal: AbortSignal): Promise<Hello> {
-    return checked(peer, helloOf, await this.#json(peer, 'GET', '/v1/hello', undefined, signal));
+  async hello(peer: PeerAddress, call: Call): Promise<Hello> {
+    return checked(peer, helloOf, await this.#json(peer, 'GET', '/v1/hello', undefined, call));
   }
 
   /** Connections to these, and only these, stay open without use. */
@@ -163,7 +156,7 @@ export class HttpPeers implements Peers {
 
   /** Leaves a connection behind, if it can; whoever needs it later hears why there is none. */
   async greet(peer: PeerAddress): Promise<void> {
-    await this.hello(peer, new AbortController().signal).catch(() => {});
+    await this.hello(peer, { signal: new AbortController().signal }).catch(() => {});
   }
 
   async close(): Promise<void> {
@@ -179,9 +172,9 @@ export class HttpPeers implements Peers {
     method: 'GET' | 'POST',
     path: string,
     body: unknown,
-    signal: AbortSignal,
+    call: Call,
   ): Promise<unknown> {
-    const answer = await this.#open(peer, method, path, body, signal);
+    const answer = await this.#open(peer, method, path, body, call);
     if (answer.kind === 'json') return answer.value;
     answer.stream.cancel();
     throw new HerdError('SOURCE_FAILED', `${nameOf(peer)} sent pieces where an answer was due`);
@@ -192,13 +185,18 @@ export class HttpPeers implements Peers {
     method: 'GET' | 'POST',
     path: string,
     body: unknown,
-    signal: AbortSignal,
+    call: Call,
   ): Promise<Answer> {
+    const { signal, trace } = call;
     const entry = this.#acquire(peer);
     const request: PeerRequest = {
       method,
       path,
-      headers: { 'debherd-protocol': String(PROTOCOL_VERSION), 'content-type': 'application/json' },
+      headers: {
+        'debherd-protocol': String(PROTOCOL_VERSION),
+        'content-type': 'application/json',
+        ...(trace ? { 'debherd-request': trace.id } : {}),
+      },
       body: body === undefined ? undefined : JSON.stringify(body),
     };
     const deps = { client: entry.client, pool: this.#deps.pool, watch: this.#watch };
