@@ -16,7 +16,9 @@ import type { Garbage } from './platform/garbage.ts';
 import type { Log } from './platform/log.ts';
 import type { Random } from './platform/random.ts';
 import { Started } from './platform/started.ts';
-import { Owner } from './serving/owner.ts';
+import { Claims } from './serving/claims.ts';
+import { Supplies } from './serving/supplies.ts';
+import { Wants } from './serving/wants.ts';
 import type { Store } from './store/store.ts';
 import { Swarms } from './swarm/swarm.ts';
 import type { Peers } from './transfer/peers.ts';
@@ -45,18 +47,21 @@ export interface CoreOptions {
   readonly freshnessMs: number;
 }
 
+/** `close` ends what is on its way; the ports are their owner's to close. */
 export type Core = ReturnType<typeof createCore>;
 
-/** `close` ends what is on its way; the ports are their owner's to close. */
 export function createCore(ports: CorePorts, { freshnessMs }: CoreOptions) {
   const started = new Started();
   const { fleet, peers } = ports;
   const swarms = new Swarms(ports);
   const links = new LinkRates(ports);
-  const flights = started.add(new Flights({ ...ports, swarms, links }));
+  const flights = started.add(new Flights({ ...ports, swarms, links }, { freshnessMs }));
   if (peers) started.add(new LinkSurvey({ ...ports, fleet, peers, links, flights }));
   const names = new Names({ ...ports, flights }, { freshnessMs });
-  const owner = new Owner({ ...ports, flights, names, swarms, links });
+  const supplies = new Supplies({ ...ports, flights });
+  const wants = new Wants({ ...ports, flights, swarms, links, supplies });
+  const claims = new Claims({ ...ports, flights, names, swarms });
   const delivery = new HerdDelivery({ ...ports, flights, names });
-  return { flights, names, owner, delivery, links, close: () => started.close() };
+  const serving = { wants, supplies, claims, names };
+  return { flights, names, serving, delivery, links, close: () => started.close() };
 }

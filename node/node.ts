@@ -26,6 +26,7 @@ import { AptSources } from './local-apt/apt-sources.ts';
 import { BorrowingStore } from './local-apt/borrowing-store.ts';
 import { packageBorrower } from './local-apt/package-borrower.ts';
 import { Counters } from './metrics/counters.ts';
+import { Ways } from './metrics/ways.ts';
 import { type Clock, deadlineSignal, systemClock } from './platform/clock.ts';
 import { collectWhileIdle, youngGarbage } from './platform/garbage.ts';
 import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
@@ -168,6 +169,7 @@ async function openBase({ config, platform, decorate, started }: Site) {
     book: nameBook(learner),
     borrow: packageBorrower(borrowing),
     counters: new Counters(),
+    ways: new Ways(platform),
     pool: new PiecePool(),
     garbage: youngGarbage(),
     later,
@@ -255,12 +257,12 @@ function openCore({ config, platform, started }: Site, base: Base, net: Network)
 async function openPeerDoor(site: Site, base: Base, net: Herd, core: Core): Promise<void> {
   const { config, platform, decorate, started } = site;
   const { clock, log } = platform;
-  const { counters, pool } = base;
-  const { owner, names, links } = core;
+  const { counters, ways, pool } = base;
+  const { serving, links } = core;
   const { outgoing } = decorate;
   const members = () => net.fleet.membersForPeers();
   const door = createPeerDoor(
-    { owner, names, links, members, counters, pool, clock, log, outgoing },
+    { serving, links, ways, members, counters, pool, clock, log, outgoing },
     { tls: pskServerOptions(net.key.tls) },
   );
   started.add({ close: async () => void (await door.close()) });
@@ -276,7 +278,7 @@ async function openAptDoor(
   sockets: readonly InheritedSocket[],
 ): Promise<AptDoor> {
   const { clock, log } = platform;
-  const { store, counters, guard, startedAtMs } = base;
+  const { store, counters, ways, guard, startedAtMs } = base;
   const { fleet, trackers } = net;
   const { flights, names, delivery } = core;
   const report = () =>
@@ -284,12 +286,12 @@ async function openAptDoor(
       { fleet, store, flights, names, counters, clock, trackers },
       { cacheMax: config.cacheMax, hostsTracker: config.trackerListen !== undefined, startedAtMs },
     );
-  const pages = new StatusPage({ clock, report });
+  const pages = new StatusPage({ clock, report, ways });
   started.add({ close: async () => pages.close() });
   const tunnels = new Tunnel({ guard, counters, clock });
   started.add({ close: async () => tunnels.close() });
   const aptDoor = new AptDoor(
-    { delivery, pages, tunnels, counters, clock, log },
+    { delivery, pages, tunnels, counters, ways, clock, log },
     { listen: config.aptListen, fds: socketsOf('apt', sockets) },
   );
   started.add({ close: () => aptDoor.close(DRAIN_MS) });

@@ -1,5 +1,6 @@
 // The delivery port: what the apt door asks for and gets.
 import type { Digest } from '../content/digest.ts';
+import type { Trace } from '../metrics/ways.ts';
 
 export interface ContentRequest {
   /** Canonical absolute URL (apt/request-target.ts). */
@@ -8,8 +9,12 @@ export interface ContentRequest {
   readonly noCache: boolean;
   /** `Authorization` of the client: fetched for this client alone, never shared. */
   readonly authorization?: string;
+  /** Nothing but the head of the answer is wanted: no byte need be fetched for it. */
+  readonly head?: boolean;
   /** For private requests only: passed to upstream. */
   readonly signal: AbortSignal;
+  /** Takes a record of each decision. */
+  readonly trace?: Trace | undefined;
 }
 
 /** What a URL stands for now, ready to be read. */

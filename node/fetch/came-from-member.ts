@@ -8,6 +8,6 @@ import type { Flights } from './flights.ts';
  * counted on the other, both would give it up.
  */
 export function cameFromMember(flights: Pick<Flights, 'report'>, digest: Digest): boolean {
-  const source = flights.report().find(({ object }) => object === digest)?.source;
-  return source !== undefined && source !== 'upstream' && source !== 'none';
+  const flight = flights.report().find(({ object }) => object === digest);
+  return flight?.sourceKind === 'member';
 }

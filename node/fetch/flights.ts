@@ -2,14 +2,21 @@
 import type { Digest } from '../content/digest.ts';
 import { HerdError } from '../errors.ts';
 import { Flight } from '../flight/flight.ts';
+import type { Trace } from '../metrics/ways.ts';
 import type { Timer } from '../platform/clock.ts';
 import type { Store } from '../store/store.ts';
-import { Feeder, type FeederDeps, type Hint } from './feeder.ts';
+import { labelOf } from '../transfer/source.ts';
+import type { Feeder } from './feeder.ts';
+import type { FeedingDeps } from './feeding.ts';
+import { ObjectFeeder } from './object-feeder.ts';
+import type { Hint, ObjectFeederDeps } from './object-task.ts';
+import { Refusals } from './refusals.ts';
+import { WrongObjects } from './wrong-objects.ts';
 
-/** A flight that nobody reads any more goes on for so long, in case somebody comes back. */
-const LINGER_MS = 15_000;
-/** So long a client that may hold wrong bytes is made to start from the beginning. */
-const TAINT_MS = 10 * 60_000;
+/** A flight that nobody reads any more goes on for so long, in case somebody comes back ... */
+const LINGER_MS = 1_000;
+/** ... and one that this node leads for the fleet: members that it sent elsewhere may. */
+const LEAD_LINGER_MS = 15_000;
 
 export interface FlightOrder {
   readonly digest: Digest;
@@ -18,9 +25,10 @@ export interface FlightOrder {
   readonly hint?: Hint;
   /** The first piece that is needed; a flight that has it no more is of no use. */
   readonly from?: number;
+  readonly trace?: Trace | undefined;
 }
 
-/** Asked as the owner of an object; the fields as in Feeder.lead. */
+/** This node is asked as the owner of the object: as `Feeder.lead`. */
 interface Lead {
   readonly takeover: boolean;
   readonly unable: readonly string[];
@@ -28,7 +36,7 @@ interface Lead {
 
 interface Entry {
   readonly flight: Flight;
-  readonly feeder: Feeder | undefined;
+  readonly feeder: Feeder;
   readonly startedAtMs: number;
   readonly opened: Promise<void>;
   /** Resolves when the feeder has ended and let go of everything. */
@@ -42,7 +50,7 @@ interface Entry {
 /** A user's hold on a flight; `leave` when done with it. */
 export interface Boarding {
   readonly flight: Flight;
-  readonly feeder: Feeder | undefined;
+  readonly feeder: Feeder;
   /** True when somebody else's request had started it. */
   readonly joined: boolean;
   leave(): void;
@@ -55,24 +63,37 @@ export interface FlightReport {
   readonly url: string;
   readonly bytes: number;
   readonly size?: number;
-  /** 'upstream', a member's name, or 'none' while a source is looked for. */
+  /** For people: 'upstream', a member's name, 'this node', or 'none' while one is looked for. */
   readonly source: string;
+  /** For programs: a member may have any name. */
+  readonly sourceKind: 'upstream' | 'member' | 'local' | 'none';
   /** Members that this node passes it on to at the moment. */
   readonly readers: number;
   readonly startedAtMs: number;
 }
 
-interface FlightsDeps extends FeederDeps {
+interface FlightsDeps extends Omit<ObjectFeederDeps, 'refusals'> {
   readonly store: Store;
 }
 
-export class Flights {
-  readonly #deps: FlightsDeps;
-  readonly #entries = new Map<string, Entry>();
-  readonly #tainted = new Map<string, number>();
+interface FlightsOptions {
+  /** For so long what upstream refused is not asked for again, ms. */
+  readonly freshnessMs: number;
+}
 
-  constructor(deps: FlightsDeps) {
-    this.#deps = deps;
+export class Flights {
+  readonly #deps: FlightsDeps & ObjectFeederDeps;
+  readonly #entries = new Map<string, Entry>();
+  readonly wrong: WrongObjects;
+
+  constructor(deps: FlightsDeps, { freshnessMs }: FlightsOptions) {
+    this.#deps = { ...deps, refusals: new Refusals(deps, { windowMs: freshnessMs }) };
+    this.wrong = new WrongObjects(deps);
+  }
+
+  /** What feeders of files without a known digest need, too. */
+  get feedingDeps(): FeedingDeps {
+    return this.#deps;
   }
 
   /** Flights under way. */
@@ -87,7 +108,7 @@ export class Flights {
   /** Pieces that upstream has given of an object; `undefined` when it sets no pace here. */
   front(key: string): number | undefined {
     const entry = this.#entries.get(key);
-    return entry?.feeder?.source === 'upstream' ? entry.flight.pieces : undefined;
+    return entry?.feeder.origin?.kind === 'upstream' ? entry.flight.pieces : undefined;
   }
 
   /** Pieces of an object that are here, of one that is on its way. */
@@ -105,7 +126,7 @@ export class Flights {
     }
     if (known && !known.flight.holds(order.from ?? 0)) known = undefined;
     const entry = known ?? this.#start(order);
-    if (lead) entry.feeder?.lead(lead.takeover, lead.unable);
+    if (lead) entry.feeder.lead(lead.takeover, lead.unable);
     return await this.#hold(order.digest, entry, known !== undefined);
   }
 
@@ -116,39 +137,27 @@ export class Flights {
     return await this.#hold(key, entry, true);
   }
 
-  /** Starts a flight of a file whose digest nobody knows yet; the caller feeds it. */
-  async launch(key: string, url: string): Promise<Boarding> {
+  /** Joins the flight of a file whose digest nobody knows yet, or starts it. */
+  async launch(key: string, url: string, feederOf: (flight: Flight) => Feeder): Promise<Boarding> {
+    const known = await this.join(key);
+    if (known) return known;
     const flight = new Flight(this.#deps, { key, url });
-    const entry = this.#add(key, flight, undefined);
-    return await this.#hold(key, entry, false);
-  }
-
-  /** Whether clients may hold wrong bytes of `digest`, from a flight that turned out wrong. */
-  tainted(digest: Digest): boolean {
-    const until = this.#tainted.get(digest);
-    if (until !== undefined && until > this.#deps.clock.monotonicMs()) return true;
-    this.#tainted.delete(digest);
-    return false;
-  }
-
-  /** A client got the whole right body. */
-  healed(digest: Digest): void {
-    this.#tainted.delete(digest);
+    return await this.#hold(key, this.#add(key, flight, feederOf(flight)), false);
   }
 
   /** Whether this node fetches an object for others as its owner. */
   leads(key: string): boolean {
-    return this.#entries.get(key)?.feeder?.leading ?? false;
+    return this.#entries.get(key)?.feeder.leading ?? false;
   }
 
   /** Flights that this node fetches for others as their owner. */
   *led(): Iterable<Flight> {
-    for (const { flight, feeder } of this.#entries.values()) if (feeder?.leading) yield flight;
+    for (const { flight, feeder } of this.#entries.values()) if (feeder.leading) yield flight;
   }
 
   /** Lets others fetch what this node is fetching as an owner. */
   passOn(): void {
-    for (const { feeder } of this.#entries.values()) feeder?.passOn();
+    for (const { feeder } of this.#entries.values()) feeder.passOn();
   }
 
   report(): FlightReport[] {
@@ -157,7 +166,8 @@ export class Flights {
       url: flight.url,
       bytes: flight.bytes,
       ...(flight.meta.size === undefined ? {} : { size: flight.meta.size }),
-      source: feeder?.source ?? 'upstream',
+      source: feeder.origin ? labelOf(feeder.origin) : 'none',
+      sourceKind: feeder.origin?.kind ?? 'none',
       readers: flight.readers,
       startedAtMs,
     }));
@@ -165,13 +175,13 @@ export class Flights {
 
   async close(): Promise<void> {
     const entries = [...this.#entries.values()];
-    for (const { feeder } of entries) feeder?.stop();
+    for (const { feeder } of entries) feeder.stop();
     const error = new HerdError('SHUTTING_DOWN', 'debherd is shutting down');
     await Promise.allSettled(entries.map(({ flight }) => flight.fail(error)));
   }
 
   #start(order: FlightOrder): Entry {
-    const { digest, size, url, hint } = order;
+    const { digest, size, url, hint, trace } = order;
     const flight = new Flight(this.#deps, {
       key: digest,
       digest,
@@ -179,11 +189,16 @@ export class Flights {
       ...(size === undefined ? {} : { size }),
     });
     const host = new URL(url).host;
-    const feed = { digest, url, host, ...(hint ? { hint } : {}) };
-    return this.#add(digest, flight, new Feeder(this.#deps, flight, feed));
+    const suspects = this.wrong.suspects(digest);
+    const feed = {
+      ...{ digest, url, host, trace },
+      ...(hint ? { hint } : {}),
+      ...(suspects ? { suspects } : {}),
+    };
+    return this.#add(digest, flight, new ObjectFeeder(this.#deps, flight, feed));
   }
 
-  #add(key: string, flight: Flight, feeder: Feeder | undefined): Entry {
+  #add(key: string, flight: Flight, feeder: Feeder): Entry {
     const { clock, counters } = this.#deps;
     counters.add('flights.started');
     const opened = flight.open();
@@ -199,7 +214,7 @@ export class Flights {
       stopped: false,
     };
     this.#entries.set(key, entry);
-    entry.landed = opened.then(() => feeder?.run()).finally(() => this.#landed(key, entry));
+    entry.landed = opened.then(() => feeder.run()).finally(() => this.#landed(key, entry));
     entry.landed.catch((error) => this.#deps.log.error({ object: key, error }, 'flight lost'));
     return entry;
   }
@@ -215,10 +230,9 @@ export class Flights {
       entry.users--;
       if (entry.users > 0) return;
       if (entry.flight.state !== 'running') this.#forget(key, entry);
-      else entry.linger = this.#deps.clock.after(LINGER_MS, () => stop());
+      else entry.linger = this.#deps.clock.after(this.#lingerMs(entry), () => stop());
     };
     const stop = () => {
-      if (!entry.feeder) return;
       entry.stopped = true;
       entry.feeder.stop();
     };
@@ -231,14 +245,18 @@ export class Flights {
     return { flight: entry.flight, feeder: entry.feeder, joined, leave };
   }
 
+  #lingerMs({ feeder }: Entry): number {
+    const forOthers = feeder.leading && this.#deps.fleet.members().length > 1;
+    return forOthers ? LEAD_LINGER_MS : LINGER_MS;
+  }
+
   /** The feeder ended. A whole object is in the store; a failed one must not be joined again. */
   #landed(key: string, entry: Entry): void {
-    const { flight } = entry;
+    const { flight, feeder } = entry;
     if (flight.error?.code === 'CONTENT_MISMATCH') {
       this.#deps.counters.add('objects.bad');
-      if (flight.released && flight.digest !== undefined) {
-        this.#tainted.set(flight.digest, this.#deps.clock.monotonicMs() + TAINT_MS);
-      }
+      const { digest, released } = flight;
+      if (digest !== undefined) this.wrong.add(digest, { givers: feeder.givers, released });
     }
     if (flight.state === 'failed' || entry.users === 0) this.#forget(key, entry);
   }

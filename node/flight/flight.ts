@@ -123,11 +123,13 @@ export class Flight {
 
   /**
    * Takes the next piece, checked against `hash` where one was published. Resolves when more may
-   * come. Pieces that are here already are ignored. Throws CONTENT_MISMATCH on a bad piece: the
-   * flight itself is unharmed, the source is not to be trusted.
+   * come. Pieces that are here already are compared where no digest will prove the whole, else
+   * ignored. Throws CONTENT_MISMATCH on a bad piece: the flight itself is unharmed, the source is
+   * not to be trusted.
    */
   async append(index: number, bytes: Buffer, hash?: Buffer): Promise<void> {
-    if (this.#state !== 'running' || index < this.pieces) return;
+    if (this.#state !== 'running') return;
+    if (index < this.pieces) return this.#compare(index, bytes);
     this.#checkShape(index, bytes);
     const actual = sha256(bytes);
     if (hash !== undefined && !actual.equals(hash)) {
@@ -212,6 +214,11 @@ export class Flight {
     if (!checked || this.#verified) return this.pieces;
     const last = this.meta.size === undefined ? this.pieces : pieceCount(this.meta.size);
     return Math.min(this.pieces, last - 1);
+  }
+
+  #compare(index: number, bytes: Buffer): void {
+    if (this.#expected !== undefined || sha256(bytes).equals(this.#prefix.hash(index))) return;
+    throw new HerdError('CONTENT_MISMATCH', 'the file changed while it was read');
   }
 
   #checkShape(index: number, bytes: Buffer): void {

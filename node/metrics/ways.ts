@@ -33,8 +33,8 @@ export type Step =
       readonly said: string;
       readonly tookMs: number;
     }
-  /** The DHT was asked for holders. */
-  | { readonly what: 'dht'; readonly holders: number; readonly tookMs: number }
+  /** The DHT named a holder, or nobody. */
+  | { readonly what: 'dht'; readonly holder?: string; readonly tookMs: number }
   /** Upstream answered a request, after redirects. */
   | {
       readonly what: 'upstream';
@@ -46,10 +46,17 @@ export type Step =
   | {
       readonly what: 'source';
       readonly from: string;
-      readonly kind: 'upstream' | 'member' | 'flight';
+      readonly kind: 'upstream' | 'member' | 'local';
       readonly bytes: number;
       readonly tookMs: number;
       readonly end: string;
+    }
+  /** A member was given pieces of what is here, from `piece` on; `complete`: to their end. */
+  | {
+      readonly what: 'given';
+      readonly from: 'stored' | 'flight';
+      readonly piece: number;
+      readonly complete: boolean;
     }
   /** What was answered to whoever asked. */
   | {

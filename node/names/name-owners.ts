@@ -3,6 +3,7 @@
 import type { Digest } from '../content/digest.ts';
 import { reasonOf } from '../errors.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
+import type { Trace } from '../metrics/ways.ts';
 import { type Clock, deadlineSignal } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Store } from '../store/store.ts';
@@ -30,13 +31,15 @@ export class NameOwners {
   }
 
   /** `undefined`: this node has to answer, as the owner or because nobody before it does. */
-  async ask(url: string, noCache: boolean): Promise<Named | undefined> {
+  async ask(url: string, noCache: boolean, trace?: Trace): Promise<Named | undefined> {
     const { fleet } = this.#deps;
     await fleet.ready();
     const host = new URL(url).host;
-    for (const member of fleet.rank(url, { host, limit: RANKS_ASKED })) {
+    const ranked = fleet.rank(url, { host, limit: RANKS_ASKED });
+    for (const [rank, member] of ranked.entries()) {
+      trace?.note({ what: 'owner', member: member.name, rank });
       if (member.id === fleet.self.id) break;
-      const named = await this.#askMember(member, url, noCache);
+      const named = await this.#askMember(member, url, noCache, trace);
       if (named === 'failed') break;
       if (named) return named;
     }
@@ -48,17 +51,27 @@ export class NameOwners {
     member: Member,
     url: string,
     noCache: boolean,
+    trace: Trace | undefined,
   ): Promise<Named | 'failed' | undefined> {
     const { fleet, peers, known, clock, log } = this.#deps;
     if (!peers) return undefined;
     const query = { url, noCache, view: fleet.view, has: await this.#has(url) };
     const signal = deadlineSignal(clock, ASK_MS);
+    const sinceMs = clock.monotonicMs();
+    const note = (said: string) =>
+      trace?.note({
+        what: 'asked',
+        member: member.name,
+        said,
+        tookMs: Math.round(clock.monotonicMs() - sinceMs),
+      });
     let waits = false;
     try {
       while (!signal.aborted) {
-        const answer = await peers.name(member, query, { signal });
+        const answer = await peers.name(member, query, { signal, trace });
         waits = answer.kind === 'pending';
         if (waits) continue;
+        note(answer.kind);
         if (answer.kind === 'streaming') return { ...answer, holder: member };
         if (answer.kind === 'resolved') return known.adopt(url, member, answer);
         const reason = answer.kind === 'failed' ? answer.error.message : answer.kind;
@@ -68,6 +81,7 @@ export class NameOwners {
       // It is there and waits for upstream: another owner would only ask upstream once more.
       return 'failed';
     } catch (error) {
+      note(reasonOf(error));
       if (waits && signal.aborted) return 'failed';
       fleet.blame(member, 'unreachable', `${reasonOf(error)} (asked for ${url})`);
     }

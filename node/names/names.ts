@@ -4,32 +4,35 @@
 // Snapshots (one InRelease with exactly the indexes it lists) will decide here what is adopted.
 import type { Catalog } from '../catalog/catalog.ts';
 import type { PiecePool } from '../content/piece-pool.ts';
-import { HerdError } from '../errors.ts';
-import type { Flights } from '../fetch/flights.ts';
+import { HerdError, reasonOf } from '../errors.ts';
+import type { Boarding, Flights } from '../fetch/flights.ts';
+import { LocalSource } from '../fetch/local-source.ts';
 import type { Fleet, Member } from '../fleet/fleet.ts';
 import type { Counters } from '../metrics/counters.ts';
+import type { Trace } from '../metrics/ways.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
-import type { Garbage } from '../platform/garbage.ts';
 import type { Log } from '../platform/log.ts';
 import { Once } from '../platform/once.ts';
 import type { Store } from '../store/store.ts';
+import { MemberSource } from '../transfer/peer/member-source.ts';
 import type { ClaimedName, NameAnswer, Peers } from '../transfer/peers.ts';
+import type { Source, SourceStream } from '../transfer/source.ts';
 import type { Upstream } from '../transfer/upstream.ts';
 import { FormerOwner } from './former-owner.ts';
 import { KnownNames, type Named, type VolatileReport } from './known-names.ts';
+import { NameFeeder } from './name-feeder.ts';
 import { NameFetch } from './name-fetch.ts';
 import { NameOwners } from './name-owners.ts';
 import { StaleAnswers } from './stale-answers.ts';
 
 interface NamesDeps {
-  readonly garbage: Garbage;
   readonly pool: PiecePool;
   readonly fleet: Fleet;
   readonly peers: Peers | undefined;
   readonly upstream: Upstream;
   readonly catalog: Catalog;
   readonly flights: Flights;
-  readonly store: Pick<Store, 'stat'>;
+  readonly store: Pick<Store, 'stat' | 'open'>;
   readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
@@ -43,8 +46,10 @@ interface NamesOptions {
 /** A peer that asks is told to ask again when there is no answer after this time. */
 const PENDING_AFTER_MS = 2_000;
 
+type Streaming = Named & { readonly kind: 'streaming' };
+
 export class Names {
-  readonly #clock: Clock;
+  readonly #deps: NamesDeps;
   readonly #known: KnownNames;
   readonly #owners: NameOwners;
   readonly #former: FormerOwner;
@@ -55,7 +60,7 @@ export class Names {
 
   constructor(deps: NamesDeps, options: NamesOptions) {
     const known = new KnownNames(deps, options);
-    this.#clock = deps.clock;
+    this.#deps = deps;
     this.#known = known;
     this.#owners = new NameOwners({ ...deps, known });
     this.#former = new FormerOwner({ ...deps, known }, options);
@@ -64,15 +69,54 @@ export class Names {
   }
 
   /** For a client of this node. Throws HerdError when nobody can say. */
-  async resolve(url: string, noCache: boolean): Promise<Named> {
+  async resolve(url: string, noCache: boolean, trace?: Trace): Promise<Named> {
     const fresh = noCache ? undefined : this.#known.fresh(url);
-    return fresh ?? (await this.#asking.run(url, () => this.#ask(url, noCache)));
+    const asking = () =>
+      this.#asking.run(keyOf(url, noCache), () => this.#ask(url, noCache, trace));
+    const named = fresh ?? (await asking());
+    if (named.kind === 'resolved') {
+      const { resolution, ageMs, stale, holder } = named;
+      const { status, digest } = resolution;
+      const by = fresh ? 'what is known here' : (holder?.name ?? 'upstream');
+      trace?.note({ what: 'resolved', by, status, digest, ageMs: Math.round(ageMs), stale });
+    }
+    return named;
+  }
+
+  /**
+   * Joins a file that is coming in, here or at the owner of its name. `undefined`: it is not there
+   * any more, and whoever wants it should ask anew what the name stands for.
+   */
+  async board(
+    url: string,
+    { key, holder }: Streaming,
+    trace: Trace | undefined,
+  ): Promise<Boarding | undefined> {
+    const { flights, peers, fleet } = this.#deps;
+    const joined = await flights.join(key);
+    if (joined || !holder || !peers) return joined;
+    const source = new MemberSource({ peers }, holder);
+    // Who feeds from the stream ends it.
+    const { signal } = new AbortController();
+    const opened = source.open({ key, url }, { from: 0 }, { signal, trace });
+    const stream = await opened.catch((error: unknown) => {
+      fleet.blame(holder, 'unreachable', `${reasonOf(error)} (asked for ${url})`);
+      return undefined;
+    });
+    if (!stream) return undefined;
+    const boarding = await this.#launch(url, key, { source, stream }, trace).catch((error) => {
+      stream.cancel();
+      throw error;
+    });
+    // Somebody else was faster.
+    if (boarding.joined) stream.cancel();
+    return boarding;
   }
 
   /** For a peer that takes this node for the owner of the name. */
-  async answer(url: string, noCache: boolean): Promise<NameAnswer> {
+  async answer(url: string, noCache: boolean, trace?: Trace): Promise<NameAnswer> {
     return await this.#say(
-      (noCache ? undefined : this.#known.fresh(url)) ?? this.#revalidate(url, noCache),
+      (noCache ? undefined : this.#known.fresh(url)) ?? this.#revalidate(url, noCache, trace),
     );
   }
 
@@ -97,14 +141,64 @@ export class Names {
     return this.#known.report();
   }
 
-  async #ask(url: string, noCache: boolean): Promise<Named> {
-    const told = await this.#owners.ask(url, noCache);
-    return told ?? (await this.#revalidate(url, noCache));
+  #launch(
+    url: string,
+    key: string,
+    { source, stream }: { source: MemberSource; stream: SourceStream },
+    trace: Trace | undefined,
+  ): Promise<Boarding> {
+    const { flights } = this.#deps;
+    return flights.launch(key, url, (flight) => {
+      return new NameFeeder(flights.feedingDeps, flight, {
+        begin: () => ({ origin: source.origin, stream }),
+        next: (turn) => this.#next(url, key, turn, trace),
+        trace,
+      });
+    });
+  }
+
+  /**
+   * Who has the rest of a file when the member that it came from has failed: whoever owns the name
+   * now, and at last upstream. What it is by then comes in by a flight of its own.
+   */
+  async #next(
+    url: string,
+    key: string,
+    turn: number,
+    trace: Trace | undefined,
+  ): Promise<Source | undefined> {
+    const named =
+      turn === 0
+        ? await this.resolve(url, false, trace)
+        : await this.#upstream.ask(url, undefined, { elected: false, trace });
+    // The same stream again: it has just failed.
+    if (named.kind === 'streaming' && named.key === key) return undefined;
+    const { pool, store, flights } = this.#deps;
+    if (named.kind === 'streaming') {
+      const boarding = await this.board(url, named, trace);
+      return boarding && new LocalSource({ pool }, { kind: 'flight', boarding });
+    }
+    const { resolution, holder } = named;
+    const { digest, size } = resolution;
+    if (digest === undefined) return undefined;
+    const object = await store.open(digest);
+    if (object) return new LocalSource({ pool }, { kind: 'stored', object });
+    const boarding = await flights.board({
+      ...{ digest, url, trace },
+      ...(size === undefined ? {} : { size }),
+      ...(holder ? { hint: { holder } } : {}),
+    });
+    return new LocalSource({ pool }, { kind: 'flight', boarding });
+  }
+
+  async #ask(url: string, noCache: boolean, trace: Trace | undefined): Promise<Named> {
+    const told = await this.#owners.ask(url, noCache, trace);
+    return told ?? (await this.#revalidate(url, noCache, trace));
   }
 
   /** As the owner. */
-  async #revalidate(url: string, noCache: boolean): Promise<Named> {
-    return await this.#revalidating.run(url, async () => {
+  async #revalidate(url: string, noCache: boolean, trace: Trace | undefined): Promise<Named> {
+    return await this.#revalidating.run(keyOf(url, noCache), async () => {
       const told =
         this.#atHand(url, noCache) ?? (noCache ? undefined : await this.#former.ask(url));
       if (told) return told;
@@ -113,7 +207,7 @@ export class Names {
       const came = this.#atHand(url, noCache);
       if (came) return came;
       // It may take longer than those who ask have patience for.
-      const asked = this.#upstream.ask(url, old?.resolution);
+      const asked = this.#upstream.ask(url, old?.resolution, { elected: true, trace });
       return await (old ? this.#stale.unlessTold(url, asked, old) : asked);
     });
   }
@@ -125,7 +219,8 @@ export class Names {
   async #say(asked: Named | Promise<Named>): Promise<NameAnswer> {
     try {
       const promise = Promise.resolve(asked);
-      const named = await withDeadline(this.#clock, promise, PENDING_AFTER_MS, undefined);
+      const { clock } = this.#deps;
+      const named = await withDeadline(clock, promise, PENDING_AFTER_MS, undefined);
       if (named === undefined) return { kind: 'pending' };
       if (named.kind === 'streaming') return { kind: 'streaming', key: named.key };
       const { resolution, ageMs, stale } = named;
@@ -134,4 +229,9 @@ export class Names {
       return { kind: 'failed', error: HerdError.of(error).toJSON() };
     }
   }
+}
+
+/** Who wants upstream to be asked does not join those who take what is known. */
+function keyOf(url: string, noCache: boolean): string {
+  return noCache ? `no-cache ${url}` : url;
 }

@@ -1,4 +1,5 @@
 // The upstream port: bytes from an archive on the other side of the WAN.
+import type { Trace } from '../metrics/ways.ts';
 
 export interface UpstreamRequest {
   /** Absolute http(s) URL. */
@@ -18,6 +19,8 @@ export interface UpstreamRequest {
   /** One retry at most: somebody else's time is running out, or an older answer is at hand. */
   readonly hurried?: boolean;
   readonly signal?: AbortSignal;
+  /** Each answer is told here. */
+  readonly trace?: Trace | undefined;
 }
 
 export interface UpstreamResponse {

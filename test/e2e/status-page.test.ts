@@ -7,6 +7,7 @@ import { StatusPage } from '../../node/doors/status/page.ts';
 import type { StatusReport } from '../../node/doors/status/report.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { ensureDebianPackages } from '../fixtures/debian-packages.ts';
+import { waysFixture } from '../fixtures/ways.ts';
 import { sampleReport } from '../support/sample-report.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
@@ -21,7 +22,10 @@ afterEach(async () => {
 
 async function servedReport(first: StatusReport) {
   let report = first;
-  const page = new StatusPage({ report: () => report, clock: systemClock }, { periodMs: 20 });
+  const page = new StatusPage(
+    { ways: waysFixture(), report: () => report, clock: systemClock },
+    { periodMs: 20 },
+  );
   const server = createServer((req, res) => page.handle(req, res, req.url ?? ''));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -5,6 +5,7 @@ import { AptDoor } from '../../node/doors/apt/apt-door.ts';
 import { Counters } from '../../node/metrics/counters.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
+import { waysFixture } from '../fixtures/ways.ts';
 import { FakeDelivery, type FakeObject } from './fake-delivery.ts';
 
 const MiB = 1024 * 1024;
@@ -45,6 +46,7 @@ const door = new AptDoor(
   {
     delivery: new FakeDelivery(find, { remember: false }),
     counters: new Counters(),
+    ways: waysFixture(),
     clock: systemClock,
     log: silentLog,
     pages: { handle: (_req, res) => void res.end(JSON.stringify(process.memoryUsage())) },

@@ -8,6 +8,7 @@ import { HerdError } from '../../node/errors.ts';
 import { Counters } from '../../node/metrics/counters.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
+import { waysFixture } from '../fixtures/ways.ts';
 import { FakeDelivery, type FakeObject, inPieces } from '../support/fake-delivery.ts';
 import { RawClient } from '../support/raw-client.ts';
 
@@ -30,6 +31,7 @@ async function fixture(
   const counters = new Counters();
   const door = new AptDoor(
     {
+      ways: waysFixture(),
       delivery,
       counters,
       clock: systemClock,

@@ -4,8 +4,10 @@ import { digestOf } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
 import type { Discovery } from '../../node/discovery/discovery.ts';
 import { HerdError } from '../../node/errors.ts';
-import { Feeder, type FeederDeps } from '../../node/fetch/feeder.ts';
 import { feederDefaults } from '../../node/fetch/feeder-options.ts';
+import { ObjectFeeder } from '../../node/fetch/object-feeder.ts';
+import type { ObjectFeederDeps } from '../../node/fetch/object-task.ts';
+import { Refusals } from '../../node/fetch/refusals.ts';
 import { StaticFleet } from '../../node/fleet/static-fleet.ts';
 import { Flight } from '../../node/flight/flight.ts';
 import { MiB } from '../../node/limits.ts';
@@ -28,16 +30,18 @@ function silence(signal: AbortSignal): Promise<never> {
 const url = 'http://archive.ubuntu.com/ubuntu/pool/a.deb';
 
 /** A flight of `size` bytes and what feeds it; `ways` stand in for what the fleet would offer. */
-async function feederOf(size: number, ways: Partial<FeederDeps>, options = feederDefaults) {
+async function feederOf(size: number, ways: Partial<ObjectFeederDeps>, options = feederDefaults) {
   const digest = digestOf(`${size} bytes`);
   const deps = { clock, log, pool: new PiecePool(), store: new MemoryStore() };
   const flight = new Flight(deps, { key: digest, digest, size, url });
   await flight.open();
   const upstream = new FakeUpstream(() => ({}));
   const links = new LinkRates({ clock });
-  const shared = { ...deps, garbage, upstream, links, swarms: new Swarms({ clock }) };
+  const refusals = new Refusals({ clock }, { windowMs: 30_000 });
+  const swarms = new Swarms({ clock });
+  const shared = { ...deps, garbage, upstream, links, swarms, refusals };
   const { fleet = new StaticFleet({ clock }, { self: memberFixture(0) }), ...others } = ways;
-  const feeder = new Feeder(
+  const feeder = new ObjectFeeder(
     {
       ...shared,
       fleet,

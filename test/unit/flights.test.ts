@@ -41,7 +41,7 @@ test('a client that leaves before the bytes are stored leaves no timer behind', 
     return partial;
   };
   const upstream = new FakeUpstream(() => ({ body: object.body, size: object.body.length }));
-  const { clock, waiting, started } = timersOf(15_000);
+  const { clock, waiting, started } = timersOf(1_000);
   const options = { nodes: 1, objects: [object], upstream, clock, store: () => store };
   const { nodes } = herdFixture(options);
   const { delivery, flights } = nodes[0]!;

@@ -8,13 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { digestOf, sha256 } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
-import { createPeerDoor } from '../../node/doors/peer/peer-door.ts';
+import { createPeerDoor, type Serving } from '../../node/doors/peer/peer-door.ts';
 import { HerdError } from '../../node/errors.ts';
 import { KiB, MiB, PIECE_BYTES } from '../../node/limits.ts';
 import { Counters } from '../../node/metrics/counters.ts';
 import { type Clock, systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
-import type { Owner, WantVerdict } from '../../node/serving/owner.ts';
+import type { WantVerdict } from '../../node/serving/wants.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
 import { HttpPeers } from '../../node/transfer/peer/http-peers.ts';
 import type { NameAnswer, PieceStream, Want } from '../../node/transfer/peers.ts';
@@ -23,6 +23,7 @@ import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
 import { hashesOf } from '../contract/store.contract.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 import { memberFixture } from '../fixtures/members.ts';
+import { waysFixture } from '../fixtures/ways.ts';
 
 const key = Buffer.alloc(32, 7);
 const body = Buffer.alloc(160 * PIECE_BYTES + 5, 'debherd');
@@ -71,7 +72,7 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
   await partial.commit({ digest, size: body.length }, hashesOf(body));
   const counters = new Counters();
   let closed = 0;
-  const owner = {
+  const supplies = {
     async object(which: string) {
       const object = which === digest ? await store.open(digest) : undefined;
       if (!object) return undefined;
@@ -83,18 +84,17 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
       return { kind: 'stored', object };
     },
     enclosure: async (answer: NameAnswer, has: readonly string[]) =>
-      answer.kind === 'resolved' && !has.includes(digest) ? owner.object(digest) : undefined,
-    want: verdict,
-    progress: () => ({ move: 'slow' }),
-  } as unknown as Owner;
+      answer.kind === 'resolved' && !has.includes(digest) ? supplies.object(digest) : undefined,
+  };
+  const wants = { want: verdict, progress: () => ({ move: 'slow' }) };
   const names = {
     answer: async (url: string) => (url === want.url ? resolved : { kind: 'pending' }),
   } as never;
   const server = createPeerDoor(
     {
       pool: new PiecePool(),
-      owner,
-      names,
+      serving: { wants, supplies, names } as unknown as Serving,
+      ways: waysFixture(),
       links: { best: 6e6 },
       members: () => [memberFixture(3)],
       counters,

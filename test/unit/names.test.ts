@@ -62,13 +62,16 @@ function setup(first: FakeAnswer | (() => FakeAnswer | Promise<FakeAnswer>), opt
     log: silentLog,
     store,
   };
-  const flights = new Flights({
-    ...base,
-    peers: undefined,
-    discovery: undefined,
-    swarms: new Swarms({ clock }),
-    links: new LinkRates({ clock }),
-  });
+  const flights = new Flights(
+    {
+      ...base,
+      peers: undefined,
+      discovery: undefined,
+      swarms: new Swarms({ clock }),
+      links: new LinkRates({ clock }),
+    },
+    { freshnessMs: 30_000 },
+  );
   const names = new Names(
     { ...base, catalog, flights, peers: ask ? peers : undefined },
     { freshnessMs: 30_000 },

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
 import { PiecePool } from '../../node/content/piece-pool.ts';
-import { type PieceRange, writePieces } from '../../node/doors/peer/piece-writer.ts';
+import { writePieces } from '../../node/doors/peer/piece-writer.ts';
 import { HerdError } from '../../node/errors.ts';
 import type { Boarding } from '../../node/fetch/flights.ts';
 import { Flight } from '../../node/flight/flight.ts';
@@ -10,6 +10,7 @@ import { PIECE_BYTES } from '../../node/limits.ts';
 import { Counters } from '../../node/metrics/counters.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { MemoryStore } from '../../node/store/memory-store.ts';
+import type { PieceRange } from '../../node/transfer/source.ts';
 import type { FrameSink } from '../../node/wire/frame-writer.ts';
 import { encode, type Frame, FrameDecoder } from '../../node/wire/frames.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { isLoopbackHost, StatusPage } from '../../node/doors/status/page.ts';
 import type { Clock } from '../../node/platform/clock.ts';
+import { waysFixture } from '../fixtures/ways.ts';
 import { sampleReport } from '../support/sample-report.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -22,7 +23,10 @@ async function fixture(options: { watchersMax?: number } = {}) {
     },
   } as Clock;
   let name = 'ws-1';
-  const page = new StatusPage({ report: () => sampleReport({ name }), clock }, options);
+  const page = new StatusPage(
+    { ways: waysFixture(), report: () => sampleReport({ name }), clock },
+    options,
+  );
   const server = createServer((req, res) => page.handle(req, res, req.url ?? ''));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -7,6 +7,7 @@ import { Counters } from '../../node/metrics/counters.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { createUpstreamGuard } from '../../node/transfer/upstream/upstream-guard.ts';
+import { waysFixture } from '../fixtures/ways.ts';
 import { FakeDelivery } from '../support/fake-delivery.ts';
 import { RawClient } from '../support/raw-client.ts';
 
@@ -99,6 +100,7 @@ test('CONNECT through the apt door, behind another request, until the door close
   const guard = createUpstreamGuard({ archives: () => [] }, { allow: [`localhost:${port}`] });
   const door = new AptDoor(
     {
+      ways: waysFixture(),
       delivery: new FakeDelivery(() => ({ bytes: Buffer.from('first') })),
       pages: { handle: (_req, res) => void res.end() },
       tunnels: new Tunnel({ guard, counters, clock: systemClock }, { ports: [port] }),

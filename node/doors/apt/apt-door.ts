@@ -12,6 +12,7 @@ import { parseRequestTarget, type RequestTarget } from '../../apt/request-target
 import type { Content, ContentRequest, Delivery } from '../../delivery/delivery.ts';
 import { HerdError, reasonOf } from '../../errors.ts';
 import type { Counters } from '../../metrics/counters.ts';
+import type { Trace, Ways } from '../../metrics/ways.ts';
 import { type Clock, withDeadline } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import { type AnswerHead, answerHead } from './answer-head.ts';
@@ -33,6 +34,7 @@ export interface AptDoorDeps {
   readonly pages: LocalPages;
   readonly tunnels: Tunnels;
   readonly counters: Counters;
+  readonly ways: Ways;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -48,6 +50,7 @@ export interface AptDoorOptions {
   readonly headersTimeoutMs?: number;
 }
 
+type Traced = Pick<ContentRequest, 'url' | 'trace'>;
 type UrlTarget = Extract<RequestTarget, { kind: 'url' }>;
 
 const BACKLOG = 4096;
@@ -158,15 +161,17 @@ export class AptDoor {
     const { authorization = credentials, 'cache-control': cacheControl } = req.headers;
     const noCache = cacheControl?.includes('no-cache') ?? false;
     const secret = authorization === undefined ? {} : { authorization };
-    const request = { url, noCache, ...secret };
     const connection = this.#connections.get(req.socket);
     if (!connection) return;
-    const { counters, delivery } = this.#deps;
+    const { counters, delivery, ways } = this.#deps;
     counters.add('apt.requests');
+    const trace = ways.begin('apt', url);
+    const head = req.method === 'HEAD';
+    const request = { url, noCache, head, trace, ...secret };
     // Only where nothing runs: who has to wait may go, and would leave it open.
     const { idle } = connection;
     const atHand = idle ? delivery.atHand(request) : undefined;
-    if (atHand && this.#answerNow(req, res, url, atHand)) return;
+    if (atHand && this.#answerNow(req, res, request, atHand)) return;
     connection.begin((controller) => {
       const { signal } = controller;
       const found = idle ? atHand : delivery.atHand(request);
@@ -178,13 +183,20 @@ export class AptDoor {
   }
 
   /** Answers without a promise, and closes `content`; false when something must be waited for. */
-  #answerNow(req: IncomingMessage, res: ServerResponse, url: string, content: Content): boolean {
+  #answerNow(
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: Traced,
+    content: Content,
+  ): boolean {
     // An earlier answer is on its way yet.
     if (res.socket === null) return false;
     try {
-      if (!writeAtOnce(req, res, content, answerHead(req.headers, content))) return false;
+      const head = answerHead(req.headers, content);
+      if (!writeAtOnce(req, res, content, head)) return false;
+      noteAnswer(request.trace, head);
     } catch (error) {
-      this.#failed(res, url, error);
+      this.#failed(res, request, error);
     }
     content.close();
     return true;
@@ -201,9 +213,11 @@ export class AptDoor {
     try {
       content ??= await this.#deps.delivery.get(request);
       void content.arrived?.then(arrived);
-      await this.#answer(req, res, content, request.signal);
+      const head = await this.#answer(req, res, content, request.signal);
+      noteAnswer(request.trace, head);
     } catch (error) {
-      if (!request.signal.aborted) this.#failed(res, request.url, error);
+      if (!request.signal.aborted) this.#failed(res, request, error);
+      else request.trace?.note({ what: 'verdict', status: 'the client left' });
     } finally {
       content?.close();
     }
@@ -214,23 +228,27 @@ export class AptDoor {
     res: ServerResponse,
     content: Content,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<AnswerHead> {
     const head = answerHead(req.headers, content);
     const turn = turnOf(res, signal);
     if (turn) await turn;
-    if (writeAtOnce(req, res, content, head)) return;
+    if (writeAtOnce(req, res, content, head)) return head;
     const { status, headers, start, end } = head;
     const length = end === undefined ? undefined : end - start;
     const begin = () => void res.writeHead(status, headers);
     await sendBody(res, content.read(start, end, signal), length, signal, begin);
+    return head;
   }
 
-  #failed(res: ServerResponse, url: string, error: unknown): void {
+  #failed(res: ServerResponse, { url, trace }: Traced, error: unknown): void {
     const herdError = HerdError.of(error);
     const { code, status, message, tried } = herdError;
+    const verdict = res.headersSent ? 'closed short' : status;
+    trace?.note({ what: 'verdict', status: verdict, reason: message });
     if (status >= 500 || res.headersSent) {
       this.#deps.counters.add('apt.errors');
-      this.#deps.log.warn({ url, code, tried }, `not served to apt: ${message}`);
+      const request = trace?.id;
+      this.#deps.log.warn({ url, request, code, tried }, `not served to apt: ${message}`);
     }
     // Close short: what was sent stays right, and apt asks for the rest.
     if (res.headersSent) res.socket?.destroySoon();
@@ -287,6 +305,11 @@ export class AptDoor {
     const timer = this.#deps.clock.after(LINGER_MS, () => socket.destroy());
     socket.once('close', () => timer.cancel());
   }
+}
+
+function noteAnswer(trace: Trace | undefined, { status, start, end }: AnswerHead): void {
+  const bytes = end === undefined ? {} : { bytes: end - start };
+  trace?.note({ what: 'verdict', status, ...bytes });
 }
 
 /** Writes an answer without a body, or with all of one that lies in memory; false for others. */

@@ -4,11 +4,15 @@ import type { TlsOptions } from 'node:tls';
 import type { Member } from '../../../tracker/protocol.ts';
 import type { PiecePool } from '../../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../../errors.ts';
+import { letGo, type Supply } from '../../fetch/supply.ts';
 import { PROTOCOL_VERSION } from '../../limits.ts';
 import type { LinkRates } from '../../links/link-rates.ts';
+import { type Trace, type Ways, wayIdOf } from '../../metrics/ways.ts';
 import type { Names } from '../../names/names.ts';
 import type { Log } from '../../platform/log.ts';
-import { letGo, type Owner, type Supply } from '../../serving/owner.ts';
+import type { Claims } from '../../serving/claims.ts';
+import type { Supplies } from '../../serving/supplies.ts';
+import type { Wants } from '../../serving/wants.ts';
 import {
   claimOf,
   isKey,
@@ -16,21 +20,35 @@ import {
   progressOf,
   wantOf,
 } from '../../transfer/peer/peer-messages.ts';
+import type { PieceRange } from '../../transfer/source.ts';
 import { frameSink } from '../../wire/frame-writer.ts';
 import { encode, PIECES_TYPE } from '../../wire/frames.ts';
-import { createServer, type HttpReply, type HttpServer } from '../../wire/http-server.ts';
+import {
+  createServer,
+  type HttpReply,
+  type HttpRequest,
+  type HttpServer,
+} from '../../wire/http-server.ts';
 import { QuietWatch } from '../../wire/quiet-watch.ts';
-import { type PieceRange, type WriterDeps, writePieces } from './piece-writer.ts';
+import { type WriterDeps, writePieces } from './piece-writer.ts';
 
 /** Members keep connections at hand (transfer/peer/kept-connections.ts). */
 const KEEP_ALIVE_MS = 24 * 3_600_000;
 /** Of the watch over peers that take nothing (wire/frame-writer.ts). */
 const TICK_MS = 1_000;
 
+/** What is done for other members. */
+export interface Serving {
+  readonly wants: Pick<Wants, 'want' | 'progress'>;
+  readonly supplies: Pick<Supplies, 'object' | 'enclosure'>;
+  readonly claims: Pick<Claims, 'take'>;
+  readonly names: Pick<Names, 'answer' | 'known'>;
+}
+
 interface PeerDoorDeps extends WriterDeps {
   readonly pool: PiecePool;
-  readonly owner: Owner;
-  readonly names: Names;
+  readonly serving: Serving;
+  readonly ways: Ways;
   readonly links: Pick<LinkRates, 'best'>;
   /** The members that this node reaches, for peers without a tracker. */
   readonly members: () => readonly Member[];
@@ -48,7 +66,6 @@ interface PeerDoorOptions {
 
 export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): HttpServer {
   const server = createServer({ tls: options.tls, keepAliveMs: KEEP_ALIVE_MS });
-  const { owner, names, links } = deps;
   const streaming = { ...deps, watch: new QuietWatch(deps, { tickMs: TICK_MS }) };
   server.addHook('onRequest', async (request) => {
     deps.counters.add('peer.requests');
@@ -61,15 +78,26 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     const known = wrap(error);
     void reply.code(known.status).send(known.toJSON());
   });
+  route(server, deps, streaming);
+  return server;
+}
+
+function route(server: HttpServer, deps: PeerDoorDeps, streaming: StreamDeps): void {
+  const { serving, links, ways } = deps;
+  const { wants, supplies, claims, names } = serving;
+  const traceOf = (request: HttpRequest, what: string) =>
+    ways.begin('peer', what, wayIdOf(request.headers['debherd-request']));
   server.post('/v1/want', async (request, reply) => {
     const want = wantOf(request.body);
-    const verdict = await owner.want(want);
+    const trace = traceOf(request, want.url);
+    const verdict = await wants.want(want, trace);
+    trace.note({ what: 'verdict', status: `${verdict.kind} to ${want.member.name}` });
     if (verdict.kind === 'elsewhere') return { elsewhere: verdict.source };
     if (verdict.kind === 'passed') return { passed: true };
     if (verdict.kind === 'redirect') return { redirect: verdict.owner };
     let complete = false;
     try {
-      complete = await stream(streaming, reply, verdict.supply, { from: want.have });
+      complete = await stream(streaming, reply, verdict.supply, { from: want.have }, { trace });
     } finally {
       verdict.served(complete);
     }
@@ -78,22 +106,23 @@ export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): Ht
     const { key } = request.params as { key: string };
     const query = request.query as Record<string, string>;
     const range = { from: whole(query.from ?? '0'), ...(query.to ? { to: whole(query.to) } : {}) };
-    const supply = isKey(key) ? await owner.object(key) : undefined;
+    const supply = isKey(key) ? await supplies.object(key) : undefined;
     if (!supply) throw new HerdError('NOT_FOUND', `no object ${key.slice(0, 64)} here`);
-    await stream(streaming, reply, supply, range);
+    await stream(streaming, reply, supply, range, { trace: traceOf(request, key) });
   });
-  server.post('/v1/progress', async (request) => owner.progress(progressOf(request.body)));
-  server.post('/v1/claim', async (request) => owner.claim(claimOf(request.body)) ?? {});
+  server.post('/v1/progress', async (request) => wants.progress(progressOf(request.body)));
+  server.post('/v1/claim', async (request) => claims.take(claimOf(request.body)) ?? {});
   server.post('/v1/name', async (request, reply) => {
     const { url, noCache, onlyKnown, has } = nameQueryOf(request.body);
-    const answer = await (onlyKnown ? names.known(url) : names.answer(url, noCache));
-    const supply = has && (await owner.enclosure(answer, has));
+    const trace = traceOf(request, url);
+    const answer = await (onlyKnown ? names.known(url) : names.answer(url, noCache, trace));
+    trace.note({ what: 'verdict', status: answer.kind });
+    const supply = has && (await supplies.enclosure(answer, has));
     if (!supply) return answer;
-    await stream(streaming, reply, supply, { from: 0 }, encode.name(answer));
+    await stream(streaming, reply, supply, { from: 0 }, { trace, first: encode.name(answer) });
   });
   server.get('/v1/hello', async () => ({ link: links.best }));
   server.get('/v1/members', async () => deps.members());
-  return server;
 }
 
 async function stream(
@@ -101,7 +130,7 @@ async function stream(
   reply: HttpReply,
   supply: Supply,
   range: PieceRange,
-  first?: Buffer,
+  { trace, first }: { readonly trace: Trace; readonly first?: Buffer },
 ): Promise<boolean> {
   reply.hijack();
   const response = reply.raw as ServerResponse;
@@ -109,7 +138,9 @@ async function stream(
   try {
     const sink = await frameSink(response, deps);
     if (first) await sink.write(first);
-    return await writePieces(deps, sink, supply, range);
+    const complete = await writePieces(deps, sink, supply, range);
+    trace.note({ what: 'given', from: supply.kind, piece: range.from, complete });
+    return complete;
   } finally {
     letGo(supply);
   }

@@ -3,11 +3,12 @@ import type { PiecePool } from '../../content/piece-pool.ts';
 import { pooledRead } from '../../content/pooled-read.ts';
 import { HerdError } from '../../errors.ts';
 import type { Boarding } from '../../fetch/flights.ts';
+import type { Supply } from '../../fetch/supply.ts';
 import { PIECE_BYTES, pieceCount } from '../../limits.ts';
 import type { Counters } from '../../metrics/counters.ts';
 import type { Clock, Timer } from '../../platform/clock.ts';
-import type { Supply } from '../../serving/owner.ts';
 import type { ObjectReader } from '../../store/store.ts';
+import type { PieceRange } from '../../transfer/source.ts';
 import type { FrameSink } from '../../wire/frame-writer.ts';
 import { encode } from '../../wire/frames.ts';
 
@@ -24,16 +25,11 @@ export interface WriterDeps {
 
 export type Outgoing = (index: number, bytes: Buffer, sink: FrameSink) => Promise<Buffer>;
 
-export interface PieceRange {
-  readonly from: number;
-  /**
-   * Exclusive; to the end of the object when absent. With it, only what is here already is given:
-   * whoever names an end knows what there is, and may be the one who is waited for.
-   */
-  readonly to?: number;
-}
-
-/** Resolves to true when all of the range was written, false when the peer went away. */
+/**
+ * Resolves to true when all of the range was written, false when the peer went away. Of a range
+ * with an end only what is here already is given: whoever names an end knows what there is, and may
+ * be the one who is waited for.
+ */
 export async function writePieces(
   deps: WriterDeps,
   out: FrameSink,
@@ -88,7 +84,7 @@ async function writeFlight(
     let silent = false;
     tick = deps.clock.every(WAIT_EVERY_MS, () => {
       if (silent && reader.status === 'waiting') {
-        void out.write(encode.wait(feeder?.rootAgeMs ?? 0));
+        void out.write(encode.wait(feeder.rootAgeMs));
       }
       silent = true;
     });
@@ -103,13 +99,13 @@ async function writeFlight(
         await writePiece(deps, out, await reader.next());
       } else if (reader.status === 'end') {
         return encode.end(flight.pieces);
-      } else if (feeder?.passedOn) {
+      } else if (feeder.passedOn) {
         throw passedOn();
       } else if (reader.status === 'failed') {
         throw flight.error ?? new HerdError('SOURCE_FAILED', 'the transfer ended early');
       } else if (range.to !== undefined) {
         break;
-      } else if (feeder?.narrow) {
+      } else if (feeder.narrow) {
         throw passedOn();
       } else {
         await Promise.race([flight.changed(), out.left]);

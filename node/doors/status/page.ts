@@ -1,13 +1,16 @@
-// The pages of a node on its apt door: `/` for people, `/status.json` and `/events` for programs.
+// The pages of a node on its apt door: `/` for people, `/status.json`, `/events` and `/ways.json`
+// for programs.
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { sha256 } from '../../content/digest.ts';
+import type { Ways } from '../../metrics/ways.ts';
 import type { Clock, Timer } from '../../platform/clock.ts';
 import { isLoopback } from '../../wire/addresses.ts';
 import type { StatusReport } from './report.ts';
 
 export interface StatusPageDeps {
   report(): StatusReport;
+  readonly ways: Pick<Ways, 'find'>;
   readonly clock: Clock;
 }
 
@@ -39,17 +42,18 @@ export class StatusPage {
       send(res, 403, 'text/plain', 'debherd: pages of this node are for localhost only\n');
       return;
     }
-    const [name] = path.split('?', 1);
+    const { pathname: name, searchParams } = new URL(`http://localhost${path}`);
     if (name === '/') this.#page(res);
     else if (name === '/status.json') {
       send(res, 200, 'application/json', `${JSON.stringify(this.#deps.report(), null, 1)}\n`);
     } else if (name === '/events') this.#follow(req, res);
+    else if (name === '/ways.json') this.#ways(res, searchParams);
     else
       send(
         res,
         404,
         'text/plain',
-        `debherd: no page ${name}; there are /, /status.json, /events\n`,
+        `debherd: no page ${name}; there are /, /status.json, /events, /ways.json\n`,
       );
   }
 
@@ -68,6 +72,17 @@ export class StatusPage {
       'text/html',
       this.#html.text.replace('<!--plain-->', () => plain),
     );
+  }
+
+  /** How requests were answered: of a `url`, of an object by its `digest`, of a request `id`. */
+  #ways(res: ServerResponse, query: URLSearchParams): void {
+    const asked: { url?: string; digest?: string; id?: string } = {};
+    for (const key of ['url', 'digest', 'id'] as const) {
+      const value = query.get(key);
+      if (value !== null) asked[key] = value;
+    }
+    const ways = this.#deps.ways.find(asked);
+    send(res, 200, 'application/json', `${JSON.stringify({ ways }, null, 1)}\n`);
   }
 
   #follow(req: IncomingMessage, res: ServerResponse): void {

@@ -165,6 +165,7 @@ export class UndiciUpstream implements Upstream {
     for (let hop = 0; hop <= this.#options.redirectsMax; hop++) {
       const reason = this.#deps.guard.url(url);
       if (reason !== undefined) throw new HerdError('FORBIDDEN_HOST', reason);
+      const sinceMs = this.#deps.clock.monotonicMs();
       const response = await this.#agent
         .request({
           origin: url.origin,
@@ -178,6 +179,12 @@ export class UndiciUpstream implements Upstream {
           throw failureOf(thrown, url.host);
         });
       response.body.on('error', () => {});
+      request.trace?.note({
+        what: 'upstream',
+        host: url.host,
+        status: response.statusCode,
+        tookMs: Math.round(this.#deps.clock.monotonicMs() - sinceMs),
+      });
       const next = redirectTarget(response, url);
       if (next === undefined) return this.#judge(response, url, place);
       drop(response);

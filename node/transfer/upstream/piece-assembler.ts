@@ -1,6 +1,6 @@
 // Cuts a stream of chunks of any length into pieces.
-import type { PiecePool } from '../content/piece-pool.ts';
-import { PIECE_BYTES } from '../limits.ts';
+import type { PiecePool } from '../../content/piece-pool.ts';
+import { PIECE_BYTES } from '../../limits.ts';
 
 export class PieceAssembler {
   readonly #pool: PiecePool;

@@ -1,0 +1,98 @@
+// Brings a file whose digest nobody knows yet: from the stream that it began with, and when that
+// breaks off from whoever has the rest.
+import { HerdError, reasonOf } from '../errors.ts';
+import type { Feeder } from '../fetch/feeder.ts';
+import { feederDefaults } from '../fetch/feeder-options.ts';
+import { Feeding, type FeedingDeps } from '../fetch/feeding.ts';
+import type { Flight } from '../flight/flight.ts';
+import type { Trace } from '../metrics/ways.ts';
+import type { Origin, Source, SourceStream } from '../transfer/source.ts';
+
+interface NameFeederOrder {
+  /** Opens what it begins with; `feeding` counts what upstream gives. */
+  begin(feeding: Feeding): { readonly origin: Origin; readonly stream: SourceStream };
+  /** Another source after `turn` (0, 1…) others have failed; `undefined`: there is none. */
+  next?(turn: number): Promise<Source | undefined>;
+  readonly trace?: Trace | undefined;
+}
+
+const TURNS_MAX = 3;
+
+export class NameFeeder implements Feeder {
+  /** Nobody is sent to it by an owner: it has no swarm, and is handed on to nobody. */
+  readonly leading = false;
+  readonly passedOn = false;
+  readonly narrow = false;
+  readonly #flight: Flight;
+  readonly #order: NameFeederOrder;
+  readonly #feeding: Feeding;
+
+  constructor(deps: FeedingDeps, flight: Flight, order: NameFeederOrder) {
+    this.#flight = flight;
+    this.#order = order;
+    const { stallMs } = feederDefaults;
+    this.#feeding = new Feeding(deps, flight, { stallMs, trace: order.trace });
+  }
+
+  get origin(): Origin | undefined {
+    return this.#feeding.origin;
+  }
+
+  get lastKind(): Origin['kind'] {
+    return this.#feeding.lastKind;
+  }
+
+  get givers(): ReadonlySet<string> {
+    return this.#feeding.givers;
+  }
+
+  get way(): string | undefined {
+    return this.#order.trace?.id;
+  }
+
+  get rootAgeMs(): number {
+    return this.origin?.kind === 'member' ? this.#feeding.rootAgeMs : 0;
+  }
+
+  sourced(): Promise<void> {
+    return this.#feeding.sourced();
+  }
+
+  lead(): void {}
+
+  passOn(): void {}
+
+  stop(): void {
+    this.#feeding.stop();
+  }
+
+  async run(): Promise<void> {
+    try {
+      await this.#take();
+    } catch (error) {
+      this.#feeding.faults.tried.push(reasonOf(error));
+    }
+    this.#feeding.end();
+    if (this.#flight.state === 'running') await this.#flight.fail(this.#verdict());
+  }
+
+  async #take(): Promise<void> {
+    const { signal } = this.#feeding.begin();
+    const { origin, stream } = this.#order.begin(this.#feeding);
+    signal.addEventListener('abort', () => stream.cancel(), { once: true });
+    if (signal.aborted) stream.cancel();
+    await this.#feeding.consume(origin, stream);
+    for (let turn = 0; turn < TURNS_MAX && this.#feeding.open; turn++) {
+      const source = await this.#order.next?.(turn);
+      if (source) await this.#feeding.take(source);
+    }
+  }
+
+  #verdict(): HerdError {
+    const { faults, stopped } = this.#feeding;
+    if (stopped.aborted) return new HerdError('SHUTTING_DOWN', 'nobody waits for it any more');
+    const { definitive, tried } = faults;
+    const message = `no way to the bytes of ${this.#flight.url}`;
+    return definitive ?? new HerdError('NO_SOURCE', message, { tried });
+  }
+}
