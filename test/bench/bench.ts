@@ -1,10 +1,12 @@
 // npm run bench: what real daemons on loopback do, as a table, one benchmark after the other.
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
+import { join, relative } from 'node:path';
+import { appendSection, commandText, commitText, machineText, sectionText } from '../record.ts';
 import { cachedHits } from './cached-hits.ts';
 import { catalogFigures } from './catalog-figures.ts';
 import { decision } from './decision.ts';
-import { type Figure, isMet, tableOf } from './figures.ts';
+import { type Figure, isMet, summaryText, tableOf } from './figures.ts';
 import { fromPeers } from './from-peers.ts';
 import { idleCost } from './idle-cost.ts';
 import { type BenchOptions, helpText, parseBenchOptions } from './options.ts';
@@ -50,15 +52,41 @@ const benches: Record<string, Bench> = {
   },
 };
 
+const load = () => loadavg()[0]!.toFixed(1);
+
 async function measure(options: BenchOptions): Promise<number> {
-  const load = () => loadavg()[0]!.toFixed(1);
+  const before = { atMs: Date.now(), commit: commitText(import.meta.dirname) };
   process.stdout.write(
     `${availableParallelism()} cores, load ${load()}. Whatever else runs here slows every ` +
       'figure: trust ratios of what was\nmeasured side by side, and absolute figures only on ' +
       'an idle machine.\n\n',
   );
   const figures: Figure[] = [];
-  let failed = false;
+  const failures: string[] = [];
+  for (let run = 0; run < options.repeat; run++) await runAll(options, figures, failures);
+  const promised = figures.filter((figure) => isMet(figure) !== undefined);
+  const met = promised.filter((figure) => isMet(figure));
+  process.stdout.write(`${met.length} of ${promised.length} targets met; load ${load()} now.\n`);
+  if (options.json !== undefined) {
+    await writeFile(options.json, `${JSON.stringify({ figures }, undefined, 1)}\n`);
+  }
+  if (options.record !== undefined) {
+    const file = join(import.meta.dirname, 'results', `${options.record}.md`);
+    const section = sectionText({
+      ...before,
+      command: commandText('bench', process.argv.slice(2), process.env.TMPDIR),
+      machine: machineText(),
+      runs: options.repeat,
+      body: `${summaryText(figures)}\n${failures.join('\n\n')}`,
+    });
+    await appendSection(file, section);
+    process.stdout.write(`recorded in ${relative(process.cwd(), file)}\n`);
+  }
+  return failures.length > 0 ? 1 : 0;
+}
+
+/** Each of the chosen benchmarks once, with a fleet of its own: the last one holds the objects. */
+async function runAll(options: BenchOptions, figures: Figure[], failures: string[]): Promise<void> {
   const large = new SharedFleet(options.fleetNodes);
   for (const [name, bench] of Object.entries(benches)) {
     if (!options.only.includes(name)) continue;
@@ -69,18 +97,12 @@ async function measure(options: BenchOptions): Promise<number> {
       figures.push(...found);
       process.stdout.write(`${tableOf(found)}\n`);
     } catch (error) {
-      failed = true;
-      process.stdout.write(`${name}: ${error instanceof Error ? error.message : error}\n\n`);
+      const failure = `${name}: ${error instanceof Error ? error.message : error}`;
+      failures.push(failure);
+      process.stdout.write(`${failure}\n\n`);
     }
   }
   await large.close();
-  const promised = figures.filter((figure) => isMet(figure) !== undefined);
-  const met = promised.filter((figure) => isMet(figure));
-  process.stdout.write(`${met.length} of ${promised.length} targets met; load ${load()} now.\n`);
-  if (options.json !== undefined) {
-    await writeFile(options.json, `${JSON.stringify({ figures }, undefined, 1)}\n`);
-  }
-  return failed ? 1 : 0;
 }
 
 async function main(): Promise<number> {

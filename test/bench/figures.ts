@@ -1,4 +1,5 @@
 // What a benchmark found: one row of the table each.
+import { groupsOf, medianOf, spreadText } from '../record.ts';
 
 export interface Figure {
   readonly bench: string;
@@ -63,6 +64,21 @@ export function tableOf(figures: readonly Figure[]): string {
       .join('  ')
       .trimEnd();
   return rows.map((row) => `${line(row)}\n`).join('');
+}
+
+/** Several runs of benchmarks as a table in Markdown; a target is met by the median. */
+export function summaryText(figures: readonly Figure[]): string {
+  const rows = groupsOf(figures, ({ bench, what }) => `${bench}\n${what}`).map((runs) => {
+    const values = runs.map(({ value }) => value).filter((value) => value !== null);
+    const value = values.length === 0 ? null : medianOf(values);
+    const { bench, what, unit, ...rest } = runs[0]!;
+    const shown = value === null ? '–' : spreadText(values, numberText);
+    const notes = [...new Set(runs.map(({ note }) => note).filter(Boolean))].join('; ');
+    return [bench, what, shown, unit, targetText({ ...rest, bench, what, unit, value }), notes];
+  });
+  const head = ['benchmark', 'what', 'measured', 'unit', 'target', 'note'];
+  const rule = ['---', '---', '--:', '---', '---', '---'];
+  return [head, rule, ...rows].map((row) => `| ${row.join(' | ')} |\n`).join('');
 }
 
 function targetText(figure: Figure): string {

@@ -1,9 +1,14 @@
 // The command line of the benchmarks.
 import { parseArgs } from 'node:util';
+import { isRecordName } from '../record.ts';
 
 export interface BenchOptions {
   readonly only: readonly string[];
   readonly json: string | undefined;
+  /** Results file, without folder and ending. */
+  readonly record: string | undefined;
+  /** Runs of each benchmark. */
+  readonly repeat: number;
   /** Members of the fleet in which small objects and decisions are measured. */
   readonly fleetNodes: number;
   readonly idleNodes: number;
@@ -24,7 +29,9 @@ Measures real daemons on loopback; needs root or the Debian packages that it nam
 take 6 GB of memory; TMPDIR=/dev/shm keeps the disk out of the figures.
 
   --only NAME            only this benchmark; may be repeated
+  --repeat N             runs of each benchmark; medians and extremes are shown (default 1)
   --json FILE            write the figures there too
+  --record NAME          add a section to test/bench/results/NAME.md: date, commit, machine, table
   --fleet-nodes N        members of the fleet for small objects (peer) and decision (default 60)
   --idle-nodes N         members of the idle fleet (default 10)
   --idle-settle SECONDS  how long the idle fleet is left alone before it is watched (default 20);
@@ -51,6 +58,8 @@ export function parseBenchOptions(
     options: {
       only: { ...text, multiple: true },
       json: text,
+      record: text,
+      repeat: { ...text, default: '1' },
       'fleet-nodes': { ...text, default: '60' },
       'idle-nodes': { ...text, default: '10' },
       'idle-settle': { ...text, default: '20' },
@@ -69,12 +78,19 @@ export function parseBenchOptions(
   return {
     only,
     json: values.json,
+    record: recordName(values.record),
+    repeat: numberOf('--repeat', values.repeat, 1, 100),
     fleetNodes: numberOf('--fleet-nodes', values['fleet-nodes'], 3, 200),
     idleNodes: numberOf('--idle-nodes', values['idle-nodes'], 2, 200),
     idleSettleMs: 1_000 * numberOf('--idle-settle', values['idle-settle'], 1, 100_000),
     rounds: numberOf('--rounds', values.rounds, 1, 100),
     requests: numberOf('--requests', values.requests, 1_000, 1_000_000),
   };
+}
+
+function recordName(name: string | undefined): string | undefined {
+  if (name === undefined || isRecordName(name)) return name;
+  throw new UsageError(`--record takes a name of a-z, 0-9 and -, not '${name}'`);
 }
 
 function numberOf(flag: string, text: string, min: number, max: number): number {

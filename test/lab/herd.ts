@@ -2,7 +2,15 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
+import {
+  appendSection,
+  commandText,
+  commitText,
+  type Measurement,
+  machineText,
+  sectionText,
+} from '../record.ts';
 import { buildLabArchive } from './archives.ts';
 import type { Result } from './measure.ts';
 import { isHerd, type Net, removeLeftovers } from './netns.ts';
@@ -13,7 +21,7 @@ import type { Scenario, System } from './run.ts';
 import { scenarios } from './scenarios/all.ts';
 import { perform } from './stage.ts';
 import { systems } from './systems/all.ts';
-import { tableText } from './table.ts';
+import { summaryText, tableText } from './table.ts';
 
 const names = {
   systems: systems.map((each) => each.name),
@@ -64,11 +72,13 @@ async function main(): Promise<void> {
   const scenario = scenarios.find((each) => each.name === options.scenario)!;
   await meetRequirements(chosen, say);
   removeLeftovers();
+  const before = { atMs: Date.now(), commit: commitText(import.meta.dirname) };
   const results = await runAll(options, chosen, scenario);
   const title = titleOf(options);
   process.stdout.write(`\n${title}\n\n${tableText(results)}`);
   if (options.json) await writeFile(options.json, jsonOf(options, results));
   if (options.plot) await writeFile(options.plot, plotSvg(title, results));
+  if (options.record) await record(options, title, results, before);
   const failures = results.reduce((sum, r) => sum + r.failedUpdates + r.failedInstalls, 0);
   if (failures > 0) say(`${failures} runs of apt failed`);
   // For CI: what the incumbents cannot do is no failure of ours.
@@ -119,6 +129,30 @@ function cleanUp(options: HerdOptions): void {
   });
   for (const dir of dirs) rmSync(join(parent, dir), { recursive: true, force: true });
   say(`removed ${namespaces} namespaces and ${dirs.length} folders of dead runs`);
+}
+
+/** Before the first run, as somebody may edit or commit meanwhile. */
+type Before = Pick<Measurement, 'atMs' | 'commit'>;
+
+async function record(
+  options: HerdOptions,
+  title: string,
+  results: readonly Result[],
+  before: Before,
+): Promise<void> {
+  const file = join(import.meta.dirname, 'results', `${options.record}.md`);
+  const plot = options.plot && relative(dirname(file), resolve(options.plot));
+  // A picture elsewhere on this machine is of no use to a reader of the file.
+  const picture = plot && !plot.startsWith('..') ? `\n![time against machines](${plot})\n` : '';
+  const section = sectionText({
+    ...before,
+    command: commandText('herd', process.argv.slice(2)),
+    machine: machineText(),
+    runs: options.repeat,
+    body: `${title}\n\n${summaryText(results)}${picture}`,
+  });
+  await appendSection(file, section);
+  say(`recorded in ${relative(process.cwd(), file)}`);
 }
 
 function titleOf(options: HerdOptions): string {

@@ -1,5 +1,6 @@
 // The command line of the lab.
 import { parseArgs } from 'node:util';
+import { isRecordName } from '../record.ts';
 
 export interface HerdOptions {
   readonly verb: 'run' | 'cleanup' | 'help';
@@ -17,6 +18,8 @@ export interface HerdOptions {
   readonly timeout: number;
   readonly json: string | undefined;
   readonly plot: string | undefined;
+  /** Results file, without folder and ending. */
+  readonly record: string | undefined;
   /** Folder for state; default: the system's for temporary files. */
   readonly work: string | undefined;
   /** Leave the state folder for a look at logs. */
@@ -47,6 +50,7 @@ namespace of its own with a rate-limited link, against an archive behind a WAN-r
   --timeout SECONDS    stop a run after this long (900)
   --json FILE          results for programs
   --plot FILE.svg      time against machines finished, one curve a system
+  --record NAME        add a section to test/lab/results/NAME.md: date, commit, machine, table
   --work DIR           folder for state; 100 MB and more per machine (the system's temporary one)
   --keep               leave the state folder, with all logs
   --profile DIR        CPU profiles of the daemons of machines 1 and 2
@@ -83,6 +87,7 @@ export function parseHerdOptions(
     timeout: whole('--timeout', values.timeout, 10, 86_400),
     json: values.json,
     plot: values.plot,
+    record: recordName(values.record),
     work: values.work,
     keep: values.keep,
     profile: values.profile,
@@ -106,6 +111,7 @@ function parseOrUsage(args: readonly string[]) {
         timeout: { type: 'string', default: '900' },
         json: { type: 'string' },
         plot: { type: 'string' },
+        record: { type: 'string' },
         work: { type: 'string' },
         keep: { type: 'boolean', default: false },
         profile: { type: 'string' },
@@ -121,6 +127,11 @@ function parseOrUsage(args: readonly string[]) {
 function oneOf(flag: string, value: string, known: readonly string[]): string {
   if (known.includes(value)) return value;
   throw new UsageError(`${flag} ${value}: there are ${known.join(', ')}`);
+}
+
+function recordName(name: string | undefined): string | undefined {
+  if (name === undefined || isRecordName(name)) return name;
+  throw new UsageError(`--record ${name}: a name of a-z, 0-9 and - is needed`);
 }
 
 function whole(flag: string, text: string, min: number, max: number): number {

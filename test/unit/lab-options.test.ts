@@ -18,6 +18,12 @@ test('rates, sizes and lists are read', () => {
   });
 });
 
+test('a results file has a plain name, with a plot or without', () => {
+  expect(parse().record).toBeUndefined();
+  const both = parse('--record', 'cold-60', '--plot', 'cold.svg');
+  expect(both).toMatchObject({ record: 'cold-60', plot: 'cold.svg' });
+});
+
 test('verbs', () => {
   expect(parse('cleanup').verb).toBe('cleanup');
   expect(parse('--help').verb).toBe('help');
@@ -33,6 +39,9 @@ test.each([
   ['--scenario', 'hot', '--scenario hot: there are cold, warm'],
   ['--package', '../x', 'not a package name'],
   ['--object-size', '3tb', '--object-size 3tb'],
+  ['--record', 'Cold', '--record Cold: a name of a-z, 0-9 and - is needed'],
+  ['--record', '../cold', '--record ../cold'],
+  ['--record', '', 'a name of a-z'],
   ['--colour', 'red', "Unknown option '--colour'"],
   ['fly', '', 'unknown verb fly'],
 ])('%s %s is refused in one line', (flag, value, words) => {

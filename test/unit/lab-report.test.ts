@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { limitSeconds, type Result } from '../lab/measure.ts';
 import { plotSvg } from '../lab/plot.ts';
-import { tableText } from '../lab/table.ts';
+import { summaryText, tableText } from '../lab/table.ts';
 
 const result: Result = {
   system: 'nginx',
@@ -51,6 +51,17 @@ test('the table has a line per run, aligned', () => {
   expect(new Set(lines.map((line) => line.length)).size).toBe(1);
   expect(lines[2]).toMatch(/nginx .* 0 \/ 1 of 3 \| +82\.8 \| +77\.8 \| +38\.6 \| +2\.15 /);
   expect(lines[3]).toMatch(/direct .* – \|/);
+});
+
+test('the summary has a line per system: median and spread, and the failures of all runs', () => {
+  const slower = { ...result, makespan: 90.2, failedInstalls: 2, upstreamRequests: 44 };
+  const between = { ...result, makespan: 85, failedInstalls: 0 };
+  const lines = summaryText([result, nobody, slower, between]).trimEnd().split('\n');
+  expect(lines).toHaveLength(4);
+  expect(lines[2]).toMatch(/nginx .* 0 \/ 3 of 9 \| +85\.0 \(82\.8–90\.2\) \| +77\.8 \| /);
+  expect(lines[2]).toContain('45 (44–45) / 44 ');
+  expect(lines[3]).toMatch(/direct .* – \|/);
+  expect(summaryText([result])).toBe(tableText([result]));
 });
 
 test('the plot has a step per machine and says what the axes are', () => {
