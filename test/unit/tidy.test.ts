@@ -1,12 +1,13 @@
 // The style guide as a test over the source itself. Its rules are tested in tidy-rules.test.ts.
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { configMarkdown, flagsOf, type VerbName, verbs } from '../../node/cli/command-line.ts';
+import { flagsOf, type VerbName, verbs } from '../../node/cli/command-line.ts';
 import { configFields } from '../../node/config/table.ts';
 import { counterNames } from '../../node/metrics/counters.ts';
 import about from '../../package.json' with { type: 'json' };
+import { configurationText } from '../tidy/configuration.ts';
 import * as rules from '../tidy/rules.ts';
 import { readSource } from '../tidy/source.ts';
 
@@ -101,15 +102,22 @@ describe('documents', () => {
     flagsOf: (verb: string) => flagsOf(verb as VerbName),
   };
 
-  it.each(['README.md', 'HACKING.md', 'ARCHITECTURE.md'])(
+  it.each(['README.md', 'HACKING.md', 'ARCHITECTURE.md', 'deploy/CONFIGURATION.md'])(
     '%s names only commands that exist',
     (file) => {
       expect(rules.typedCommands(file, read(file), known)).toEqual([]);
     },
   );
 
-  it('README has the table of the configuration', () => {
-    expect(read('README.md')).toContain(configMarkdown());
+  // Made anew by `node test/tidy/configuration.ts`, on the shell that HACKING.md tells of.
+  it('deploy/CONFIGURATION.md is made from the table of keys', () => {
+    expect(read('deploy/CONFIGURATION.md')).toBe(configurationText());
+  });
+
+  it.each(present.filter((file) => file.endsWith('.md')))('%s links to what exists', (file) => {
+    const links = [...read(file).matchAll(/\]\(([^)#:\s]+)/g)].map(([, to = '']) => to);
+    const broken = links.filter((to) => !existsSync(path.join(root, path.dirname(file), to)));
+    expect(broken).toEqual([]);
   });
 
   it('HACKING names every script', () => {
