@@ -22,6 +22,7 @@ export class Head {
   async lead(takingOver: boolean): Promise<void> {
     const { feeding, flight, deps } = this.#task;
     if (takingOver) await this.#secondOpinion();
+    if (feeding.faults.definitive) return;
     await this.#pullFromAhead();
     if (takingOver) await this.#askAround();
     if (feeding.open) await takeFromHolders(this.#task, lookupMs(this.#task));
@@ -45,7 +46,8 @@ export class Head {
     });
     const answer = await withDeadline(clock, asked, options.opinionMs, undefined);
     if (answer?.kind === 'stream') {
-      await feeding.consume({ kind: 'member', peer: owner }, answer.stream);
+      const origin = { kind: 'member', peer: owner } as const;
+      await feeding.consume(origin, answer.stream, { authority: true });
     } else pull.abort();
     faults.avoided.add('source', owner.id, 'spent');
   }

@@ -1,5 +1,5 @@
 // What a client of one node gets when the world is not as it was.
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Content } from '../../node/delivery/delivery.ts';
 import { PIECE_BYTES } from '../../node/limits.ts';
 import { hashesOf } from '../contract/store.contract.ts';
@@ -61,6 +61,26 @@ describe('a name that another member owns', () => {
       { requests: 1, sent: 0 },
     ]);
   });
+});
+
+test.each([
+  ['listed', [objectOf('h/head.deb', 3 * PIECE_BYTES)]],
+  ['not listed', []],
+])('a HEAD of what is %s: no byte of it is fetched on and on', async (_what, objects) => {
+  const { body, url, digest } = objectOf('h/head.deb', 3 * PIECE_BYTES);
+  const stuck = Promise.withResolvers<void>();
+  const pace = async (at: number) => (at < PIECE_BYTES ? undefined : stuck.promise);
+  const upstream = new FakeUpstream(() => ({ body, size: body.length, pace }));
+  const { nodes } = herdFixture({ nodes: 1, objects, upstream });
+  const { delivery, flights } = nodes[0]!;
+  const { signal } = new AbortController();
+  const content = await delivery.get({ url, noCache: false, head: true, signal });
+  content.close();
+  const listed = objects.length > 0;
+  expect(content).toMatchObject({ size: body.length, ...(listed ? { digest } : {}) });
+  expect(upstream.requests.length).toBe(listed ? 0 : 1);
+  await vi.waitFor(() => expect(flights.active).toBe(0), 3_000);
+  expect([upstream.open, upstream.bytes < body.length]).toEqual([0, true]);
 });
 
 describe('what lies in memory', () => {

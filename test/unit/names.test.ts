@@ -279,6 +279,26 @@ describe('another member', () => {
     expect(upstream.requests.length).toBe(0);
   });
 
+  test('with no-cache does not join an ask that was made without it', async () => {
+    const first = Promise.withResolvers<NameAnswer>();
+    const queries: boolean[] = [];
+    const { names, fleet } = setup(good, {
+      others: 2,
+      ask: async (n, { noCache }) => {
+        queries.push(noCache);
+        return n === 1 ? await first.promise : { ...answer, ageMs: 0 };
+      },
+    });
+    const answer = { kind: 'resolved', resolution, ageMs: 5, stale: false } as const;
+    const name = foreign(fleet);
+    const known = names.resolve(name, false);
+    await turn();
+    expect(await names.resolve(name, true)).toMatchObject({ ageMs: 0 });
+    first.resolve(answer);
+    expect(await known).toMatchObject({ ageMs: 5 });
+    expect(queries).toEqual([false, true]);
+  });
+
   test('asks the next in rank when the owner is silent, then upstream', async () => {
     const { names, fleet, upstream, asked } = setup(good, {
       others: 2,
