@@ -22,6 +22,7 @@ import { type FleetKey, readFleetKey } from './fleet/fleet-key.ts';
 import { selfOf, vitalsOf } from './fleet/self.ts';
 import { SoloFleet } from './fleet/solo-fleet.ts';
 import { TrackerFleet } from './fleet/tracker-fleet.ts';
+import { AptLists } from './local-apt/apt-lists.ts';
 import { AptSources } from './local-apt/apt-sources.ts';
 import { BorrowingStore } from './local-apt/borrowing-store.ts';
 import { packageBorrower } from './local-apt/package-borrower.ts';
@@ -138,15 +139,11 @@ async function openBase({ config, platform, decorate, started }: Site) {
     {
       catalog,
       readObject: (digest) => readObject(store, digest),
-      archives: () => sources.bases(),
+      lists: new AptLists({ archives: () => sources.bases() }, { folder: config.aptLists }),
       clock,
       log,
     },
-    {
-      ...learnerDefaults,
-      scratch: join(folder.path, 'scratch'),
-      listsFolder: config.aptLists,
-    },
+    { ...learnerDefaults, scratch: join(folder.path, 'scratch') },
   );
   started.add(learner);
   const guard = createUpstreamGuard(

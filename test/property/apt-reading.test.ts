@@ -17,6 +17,7 @@ import { decompress } from '../../node/catalog/decompress.ts';
 import { IndexLearner } from '../../node/catalog/learner.ts';
 import { MemoryCatalog } from '../../node/catalog/memory-catalog.ts';
 import { digestOf, Hasher } from '../../node/content/digest.ts';
+import { AptLists } from '../../node/local-apt/apt-lists.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { type PrivateApt, printedUris, privateApt } from '../fixtures/private-apt.ts';
@@ -59,12 +60,13 @@ describe("the machine's own archives", () => {
   it('of every package asked for, URL, size and digest are what apt prints', async () => {
     const catalog = new MemoryCatalog();
     const archives = () => targets.map(({ archive }) => archive);
-    const deps = { catalog, archives, clock: systemClock, log: silentLog };
+    const lists = new AptLists({ archives }, { folder: apt.lists });
+    const deps = { catalog, lists, clock: systemClock, log: silentLog };
     const learner = await IndexLearner.open(
       { ...deps, readObject: async () => undefined },
       { ...options, quietMs: 60_000 },
     );
-    const learned = await learner.learnAptLists(apt.lists);
+    const learned = await learner.learnLists();
     await learner.close();
     const names = (await apt.run('apt-cache', 'pkgnames', '-o', 'APT::Cache::AllNames=0'))
       .split('\n')

@@ -8,6 +8,7 @@ import { compressionOf, decompress } from '../../node/catalog/decompress.ts';
 import { IndexLearner } from '../../node/catalog/learner.ts';
 import { MemoryCatalog } from '../../node/catalog/memory-catalog.ts';
 import { type Digest, digestOf } from '../../node/content/digest.ts';
+import { AptLists } from '../../node/local-apt/apt-lists.ts';
 import type { Clock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
 
@@ -56,9 +57,10 @@ async function learnerFixture(catalog = new MemoryCatalog(), archives: string[] 
     const bytes = objects.get(digest);
     return bytes && inChunks(bytes);
   };
+  const lists = new AptLists({ archives: () => archives }, { folder: listsFolder });
   const learner = await IndexLearner.open(
-    { catalog, readObject, archives: () => archives, clock: hand.clock, log: silentLog },
-    { scratch: join(folder, 'scratch'), aptHelper, quietMs: 60_000, listsFolder },
+    { catalog, readObject, lists, clock: hand.clock, log: silentLog },
+    { scratch: join(folder, 'scratch'), aptHelper, quietMs: 60_000 },
   );
   onTestFinished(async () => {
     await learner.close();
@@ -247,8 +249,8 @@ describe("apt's lists", () => {
     await f.deliver(`${https}dists/noble/main/binary-amd64/Packages`, stanza('pool/a.deb', 'seen'));
     await f.learner.resolve(`${https}pool/a.deb`);
     await put(listed, stanza('pool/a.deb', 'list'));
-    expect(await f.learner.learnAptLists(f.listsFolder)).toBe(1);
-    expect(await f.learner.learnAptLists(f.listsFolder)).toBe(0);
+    expect(await f.learner.learnLists()).toBe(1);
+    expect(await f.learner.learnLists()).toBe(0);
     expect(await f.learner.resolve(`${https}pool/a.deb`)).toMatchObject({
       digest: digestOf('seen'),
     });
