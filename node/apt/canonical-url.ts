@@ -1,5 +1,6 @@
 // One spelling for each URL (RFC 3986 section 6.2.2), so that `+` and `%2B` are one object.
 import { isIPv4, isIPv6 } from 'node:net';
+import { unescapeBytes, unescapeText } from './percent-encoding.ts';
 
 /** Longest request target or URL that is looked at, in characters. */
 export const URL_LENGTH_MAX = 8192;
@@ -115,9 +116,7 @@ function canonicalPath(path: string): string | BadUrl {
   if (/[^\x21-\x7e\x80-\xff]/.test(path)) return { reason: 'space or control byte in the path' };
   if (/%(?![0-9A-Fa-f]{2})/.test(path)) return { reason: 'bad percent escape in the path' };
   if (/%2f/i.test(path)) return { reason: 'encoded slash in the path' };
-  const decoded = path.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
+  const decoded = unescapeBytes(path);
   if (decoded.includes('\\')) return { reason: 'backslash in the path' };
   if (/[\x00-\x1f\x7f]/.test(decoded)) return { reason: 'NUL or control byte in the path' };
   const segments = decoded.split('/');
@@ -134,20 +133,18 @@ function canonicalQuery(query: string): string | BadUrl {
   if (/%(?![0-9A-Fa-f]{2})/.test(query)) return { reason: 'bad percent escape in the query' };
   return query
     .replace(/%[0-9A-Fa-f]{2}/g, (coded) => {
-      const char = String.fromCharCode(Number.parseInt(coded.slice(1), 16));
+      const char = unescapeBytes(coded);
       return /[A-Za-z0-9\-._~]/.test(char) ? char : coded.toUpperCase();
     })
     .replace(/[\x80-\xff"#<>\\^`{|}]/g, escapeChar);
 }
 
 function basicCredentials(userinfo: string): string | undefined {
-  try {
-    const [user = '', ...rest] = userinfo.split(':');
-    const pair = `${decodeURIComponent(user)}:${decodeURIComponent(rest.join(':'))}`;
-    return `Basic ${Buffer.from(pair).toString('base64')}`;
-  } catch {
-    return undefined;
-  }
+  const [name = '', ...rest] = userinfo.split(':');
+  const user = unescapeText(name);
+  const password = unescapeText(rest.join(':'));
+  if (user === undefined || password === undefined) return undefined;
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 }
 
 /**

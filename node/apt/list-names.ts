@@ -1,5 +1,6 @@
 // Names of the files in apt's lists folder (URItoFileName in apt-pkg/strutl.cc), read backwards.
 import { canonicalUrl } from './canonical-url.ts';
+import { unescapeBytes } from './percent-encoding.ts';
 import { parseRequestTarget } from './request-target.ts';
 
 /**
@@ -23,11 +24,7 @@ export function urlsOfListName(name: string, archives: Iterable<string>): string
 
 /** Canonical; http, unless the URI was written for a proxy and says HTTPS. */
 function urlOf(name: string): string | undefined {
-  const uri = name
-    .replaceAll('_', '/')
-    .replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
-      String.fromCharCode(Number.parseInt(hex, 16)),
-    );
+  const uri = unescapeBytes(name.replaceAll('_', '/'));
   const ownProxy = /^(?:localhost|127\.0\.0\.1|\[::1\]):\d+(\/.*)$/i.exec(uri);
   const target = ownProxy ? parseRequestTarget('GET', ownProxy[1]!) : undefined;
   const result = target?.kind === 'url' ? target : canonicalUrl(`http://${uri}`);

@@ -97,6 +97,19 @@ export function timeAndChance(source: Source): Complaint[] {
   return [...uses, ...imports];
 }
 
+const decoders = new Set(['decodeURI', 'decodeURIComponent']);
+
+/** What others escape need not be UTF-8, and then these throw where nobody expects it. */
+export function throwingDecoders(source: Source): Complaint[] {
+  if (!/^(node|tracker)\//.test(source.path)) return [];
+  if (source.path === 'node/apt/percent-encoding.ts') return [];
+  return source.nodes.flatMap(({ node, above }) =>
+    isFreeIdentifier(node, above[0]) && decoders.has(String(node.name))
+      ? [at(source, source.lineAt(node.start), `${node.name} throws: take unescapeText()`)]
+      : [],
+  );
+}
+
 /** Not `x.setTimeout`, `{ setTimeout: … }` or a method of that name. */
 function isFreeIdentifier(node: SyntaxNode, parent: SyntaxNode | undefined): boolean {
   if (node.type !== 'Identifier') return false;

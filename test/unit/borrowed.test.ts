@@ -57,6 +57,11 @@ describe('a package in the archive folder of apt', () => {
     expect(store.borrowed).toBe(1);
   });
 
+  it('is not there for a URL whose escapes are no text', async () => {
+    const url = 'http://archive.ubuntu.com/ubuntu/pool/main/h/hello/%E4.deb';
+    expect(await packageBorrower(store)(url, { digest, size: 300_000 })).toBe(false);
+  });
+
   it('is served where it lies, outside the budget', async () => {
     expect(await store.archiveNames()).toEqual([name]);
     const [one, two] = [store.adopt(digest, name, 300_000), store.adopt(digest, name, 300_000)];

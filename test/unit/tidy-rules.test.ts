@@ -63,6 +63,14 @@ it.each([
   expect(complaints(rules.timeAndChance, text)).toBe(0);
 });
 
+it('decoders that throw', () => {
+  const text = "const f = decodeURIComponent; decodeURI('%');";
+  expect(complaints(rules.throwingDecoders, text)).toBe(2);
+  expect(complaints(rules.throwingDecoders, text, 'node/apt/percent-encoding.ts')).toBe(0);
+  expect(complaints(rules.throwingDecoders, text, 'test/unit/a.test.ts')).toBe(0);
+  expect(complaints(rules.throwingDecoders, 'a.decodeURI(); encodeURIComponent(b);')).toBe(0);
+});
+
 it.each([
   ['node/content/a.ts', '../apt/b.ts', 1],
   ['node/content/a.ts', '../platform/clock.ts', 0],

@@ -40,6 +40,7 @@ it.each([
   ['lines fit in 100 columns', rules.longLines],
   ['functions fit on a screen', rules.longFunctions],
   ['time and chance are injected', rules.timeAndChance],
+  ['escapes are read without throwing', rules.throwingDecoders],
   ['imports run down', rules.importLayers],
 ] as const)('%s', (_, rule) => {
   expect(sources.flatMap(rule)).toEqual([]);
