@@ -30,7 +30,6 @@ interface Loan {
 /** What lies in the archive folder. */
 interface Listing {
   readonly mtimeMs: number;
-  readonly names: readonly string[];
   /** By what the archive calls them: without the epoch of the version. */
   readonly byPoolName: ReadonlyMap<string, readonly string[]>;
 }
@@ -76,16 +75,7 @@ export class BorrowingStore implements Store {
     return this.#store.bytes;
   }
 
-  /** Number of borrowed objects. */
-  get borrowed(): number {
-    return this.#loans.size;
-  }
-
-  /** The .deb files that lay there within the last second; empty when there is no such folder. */
-  async archiveNames(): Promise<readonly string[]> {
-    return (await this.#archives()).names;
-  }
-
+  /** As of the last second; empty when there is no such folder. */
   #archives(): Promise<Listing> {
     if (this.#looking) return this.#looking;
     const now = this.#clock.monotonicMs();
@@ -107,23 +97,18 @@ export class BorrowingStore implements Store {
 
   /**
    * Borrows what apt keeps of the file that its archive calls `poolName` (the last part of the
-   * URL, unescaped): apt's name has the epoch of the version as well, which the archive leaves out.
+   * URL, unescaped), if it has `size` bytes and that digest: it is read once. apt's own name has
+   * the epoch of the version as well, which the archive leaves out. Resolves to whether the object
+   * is here now.
    */
   async adoptPoolFile(digest: Digest, poolName: string, size: number): Promise<boolean> {
+    if (this.stat(digest) !== undefined) return true;
     const { byPoolName } = await this.#archives();
     for (const name of byPoolName.get(poolName) ?? []) {
-      if (await this.adopt(digest, name, size)) return true;
+      const path = join(this.#folder, name);
+      if (await this.#adopting.run(digest, () => this.#adopt(digest, path, size))) return true;
     }
     return false;
-  }
-
-  /**
-   * Borrows the file of that name (`aptFileName`) if it has `size` bytes and that digest: it is
-   * read once. Resolves to whether the object is here now. A name with a slash is never here.
-   */
-  adopt(digest: Digest, name: string, size: number): Promise<boolean> {
-    if (this.stat(digest) !== undefined) return Promise.resolve(true);
-    return this.#adopting.run(digest, () => this.#adopt(digest, name, size));
   }
 
   on<E extends keyof StoreEvents>(event: E, fn: (...args: StoreEvents[E]) => void): void {
@@ -161,9 +146,8 @@ export class BorrowingStore implements Store {
     await this.#store.close();
   }
 
-  async #adopt(digest: Digest, name: string, size: number): Promise<boolean> {
-    if (name.includes('/') || !name.endsWith('.deb')) return false;
-    const path = join(this.#folder, name);
+  async #adopt(digest: Digest, path: string, size: number): Promise<boolean> {
+    if (this.stat(digest) !== undefined) return true;
     const found = await stat(path).catch(() => undefined);
     if (found === undefined || !found.isFile() || found.size !== size) return false;
     const loan = await borrow({ digest, size }, path).catch((error: unknown) => {
@@ -202,16 +186,10 @@ export class BorrowingStore implements Store {
   }
 }
 
-/** apt's name for a package file (URI escapes of `_` and `:`, as pkgAcqArchive writes them). */
-export function aptFileName(name: string, version: string, architecture: string): string {
-  const quote = (text: string) => text.replace(/[_:]/g, (c) => (c === ':' ? '%3a' : '%5f'));
-  return `${quote(name)}_${quote(version)}_${quote(architecture)}.deb`;
-}
-
 function listingOf(mtimeMs: number, files: readonly string[]): Listing {
   const names = files.filter((name) => name.endsWith('.deb'));
   const byPoolName = Map.groupBy(names, (name) => name.replace(/_\d+%3a/, '_'));
-  return { mtimeMs, names, byPoolName };
+  return { mtimeMs, byPoolName };
 }
 
 async function borrow(object: StoredObject, path: string): Promise<Loan | undefined> {
