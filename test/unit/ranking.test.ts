@@ -34,6 +34,23 @@ describe('Blames', () => {
     expect(lengths).toEqual([10, 20, 40, 80, 160, 300, 300]);
   });
 
+  it.each([3600, -3600])('lasts as long when the wall clock is set by %i s', (seconds) => {
+    const blames = new Blames(clock);
+    blames.add(one, 'unreachable', 'ECONNREFUSED');
+    clock.setWall(seconds * SECOND);
+    clock.advance(9 * SECOND);
+    expect([blames.of(one.id)?.fault, blames.active().size]).toEqual(['unreachable', 1]);
+    // As whoever reads the status sees it, by the clock of now.
+    const [{ atMs, untilMs } = { atMs: 0, untilMs: 0 }] = blames.latest();
+    expect([clock.nowMs() - atMs, untilMs - clock.nowMs()]).toEqual([9 * SECOND, SECOND]);
+    clock.advance(SECOND);
+    expect([blames.of(one.id), blames.active().size]).toEqual([undefined, 0]);
+    // It was so a moment ago: longer this time.
+    blames.add(one, 'unreachable', 'ECONNREFUSED');
+    clock.advance(19 * SECOND);
+    expect(blames.of(one.id)).toBeDefined();
+  });
+
   it('forgives a restart, but not wrong bytes', () => {
     const blames = new Blames(clock);
     blames.add(one, 'unreachable', 'ECONNREFUSED');
