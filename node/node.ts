@@ -119,7 +119,10 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
 async function openBase({ config, platform, decorate, started }: Site) {
   const { clock, random, log } = platform;
   const startedAtMs = clock.nowMs();
-  const folder = started.add(await openStateFolder({ random }, { path: config.state }));
+  // The catalog is the lock: nothing is written before it is open.
+  const lock = (path: string) => LevelCatalog.lock(join(path, 'catalog'));
+  const folder = started.add(await openStateFolder({ random, lock }, { path: config.state }));
+  const catalog = folder.lock;
   const sources = await AptSources.open(platform, config.aptSources);
   // Set as soon as there are flights; until then nothing can be busy, nor come in.
   const later = { busy: () => false, heldElsewhere: (_: Digest) => false };
@@ -134,7 +137,6 @@ async function openBase({ config, platform, decorate, started }: Site) {
     { archives: config.aptArchives },
   );
   const store = decorate.store?.(borrowing) ?? borrowing;
-  const catalog = started.add(await LevelCatalog.open(join(folder.path, 'catalog')));
   const learner = await IndexLearner.open(
     {
       catalog,

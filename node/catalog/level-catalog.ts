@@ -55,6 +55,17 @@ export class LevelCatalog implements Catalog {
    * can be learned again. Throws HerdError INTERNAL when the folder is in use or not writable.
    */
   static async open(folder: string): Promise<LevelCatalog> {
+    const catalog = await LevelCatalog.lock(folder);
+    if (catalog) return catalog;
+    throw new HerdError('INTERNAL', `the catalog in ${folder} is in use`);
+  }
+
+  /**
+   * As `open`, but undefined when another process has it. LevelDB's lock (fcntl(2) on its file
+   * LOCK) is the kernel's, on every machine and in every container that has the same folder.
+   * LevelDB begins its LOG anew before it looks; nobody reads that, and nothing else is written.
+   */
+  static async lock(folder: string): Promise<LevelCatalog | undefined> {
     try {
       const db = await openDatabase(folder);
       await dropUnasked(db);
@@ -64,6 +75,7 @@ export class LevelCatalog implements Catalog {
       return new LevelCatalog(db, indexes);
     } catch (error) {
       const cause = (error as Error).cause ?? error;
+      if ((cause as NodeJS.ErrnoException).code === 'LEVEL_LOCKED') return undefined;
       throw new HerdError('INTERNAL', `cannot open the catalog in ${folder}: ${reasonOf(cause)}`, {
         cause,
       });
@@ -215,9 +227,9 @@ async function dropUnasked(db: Database): Promise<void> {
   if (old.length > 0) await db.batch(old.map(({ key }) => ({ type: 'del', key })));
 }
 
-/** Only what LevelDB itself puts into its folder. */
+/** Only what LevelDB itself puts into its folder, but for its lock, which another may take. */
 async function removeDatabase(folder: string): Promise<void> {
-  const own = /^(?:CURRENT|LOCK|LOG(?:\.old)?|MANIFEST-\d+|\d+\.(?:ldb|sst|log|dbtmp))$/;
+  const own = /^(?:CURRENT|LOG(?:\.old)?|MANIFEST-\d+|\d+\.(?:ldb|sst|log|dbtmp))$/;
   const names = (await readdir(folder)).filter((name) => own.test(name));
   await Promise.all(names.map((name) => rm(join(folder, name))));
 }

@@ -1,51 +1,63 @@
 // The state folder: made when missing, owned by one process at a time, with the node's own id.
-import { mkdir, open, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { access, constants, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { HerdError, reasonOf } from '../errors.ts';
 import type { Random } from '../platform/random.ts';
 
 const idPattern = /^[0-9a-f]{40}$/;
 
-export interface StateFolder {
+/** What one process has at a time; the kernel frees it however that process ends. */
+interface Lock {
+  close(): Promise<void>;
+}
+
+interface StateFolderDeps<L extends Lock> {
+  readonly random: Random;
+  /** Takes the lock that lies in the folder; undefined when another process has it. */
+  lock(path: string): Promise<L | undefined>;
+}
+
+export interface StateFolder<L extends Lock> {
   /** Absolute. */
   readonly path: string;
   /** 40 hexadecimal characters, random, the same for as long as the folder lives. */
   readonly id: string;
+  readonly lock: L;
   /** Lets another process have the folder. */
   close(): Promise<void>;
 }
 
 /**
- * Opens the folder for this process alone. Throws HerdError INTERNAL with one line that names the
- * folder when it cannot be made or written, or belongs to a running process.
+ * Opens the folder for this process alone: nothing is written before the lock is taken. Throws
+ * HerdError INTERNAL with one line that names the folder when it cannot be made or written, or
+ * belongs to a running process.
  */
-export async function openStateFolder(
-  deps: { random: Random },
+export async function openStateFolder<L extends Lock>(
+  deps: StateFolderDeps<L>,
   options: { path: string },
-): Promise<StateFolder> {
+): Promise<StateFolder<L>> {
   const path = resolve(options.path);
-  await makeWritable(path);
-  const lock = await lockFolder(path);
+  const lock = await lockFolder(deps, path).catch((error) => Promise.reject(failure(path, error)));
+  if (lock === undefined) throw await inUse(path);
+  const close = async () => {
+    await unlink(join(path, 'pid')).catch(() => {});
+    await lock.close();
+  };
   try {
     await writeFile(join(path, 'pid'), `${process.pid}\n`);
     const id = await ownId(deps.random, path);
-    return { path, id, close: () => release(lock, path) };
+    return { path, id, lock, close };
   } catch (error) {
-    await release(lock, path);
+    await close();
     throw failure(path, error);
   }
 }
 
-async function makeWritable(path: string): Promise<void> {
-  try {
-    await makeFolders(path);
-    const probe = join(path, `.write-probe-${process.pid}`);
-    await (await open(probe, 'w')).close();
-    await unlink(probe);
-  } catch (error) {
-    throw failure(path, error);
-  }
+async function lockFolder<L extends Lock>({ lock }: StateFolderDeps<L>, path: string) {
+  await makeFolders(path);
+  // With the dot it must be a folder.
+  await access(`${path}/.`, constants.W_OK | constants.X_OK);
+  return await lock(path);
 }
 
 // Node's recursive mkdir tries for ever where a folder is there in which none can be made (/proc).
@@ -63,27 +75,13 @@ async function makeFolders(path: string): Promise<void> {
   }
 }
 
-// A name in Linux's abstract socket namespace (unix(7)) is taken by one process and freed by the
-// kernel however that process ends; Node has no flock(2).
-async function lockFolder(path: string): Promise<Server> {
-  const { dev, ino } = await stat(path, { bigint: true });
-  const server = createServer((socket) => socket.destroy());
-  const { promise, resolve: taken, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.listen(`\0debherd-state-${dev}-${ino}`, taken);
-  server.unref();
-  try {
-    await promise;
-    return server;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw failure(path, error);
-    const pid = await readFile(join(path, 'pid'), 'latin1').catch(() => '');
-    const who = /^\d+$/.test(pid.trim()) ? ` (process ${pid.trim()})` : '';
-    throw new HerdError(
-      'INTERNAL',
-      `state folder ${path} is in use by another debherd${who}: stop it or choose another --state`,
-    );
-  }
+async function inUse(path: string): Promise<HerdError> {
+  const pid = await readFile(join(path, 'pid'), 'latin1').catch(() => '');
+  const who = /^\d+$/.test(pid.trim()) ? ` (process ${pid.trim()})` : '';
+  return new HerdError(
+    'INTERNAL',
+    `state folder ${path} is in use by another debherd${who}: stop it or choose another --state`,
+  );
 }
 
 async function ownId(random: Random, path: string): Promise<string> {
@@ -91,14 +89,13 @@ async function ownId(random: Random, path: string): Promise<string> {
   const known = await readFile(file, 'latin1').catch(() => '');
   if (idPattern.test(known.trim())) return known.trim();
   const id = random.bytes(20).toString('hex');
-  await writeFile(`${file}.new`, `${id}\n`);
-  await rename(`${file}.new`, file);
+  await replaceFile(file, `${id}\n`);
   return id;
 }
 
-async function release(lock: Server, path: string): Promise<void> {
-  await unlink(join(path, 'pid')).catch(() => {});
-  await new Promise<void>((done) => lock.close(() => done()));
+async function replaceFile(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text);
+  await rename(`${file}.new`, file);
 }
 
 function failure(path: string, error: unknown): HerdError {
