@@ -121,7 +121,9 @@ async function openBase({ config, platform, decorate, started }: Site) {
   const startedAtMs = clock.nowMs();
   // The catalog is the lock: nothing is written before it is open.
   const lock = (path: string) => LevelCatalog.lock(join(path, 'catalog'));
-  const folder = started.add(await openStateFolder({ random, lock }, { path: config.state }));
+  const folder = started.add(
+    await openStateFolder({ clock, random, lock }, { path: config.state }),
+  );
   const catalog = folder.lock;
   const sources = await AptSources.open(platform, config.aptSources);
   // Set as soon as there are flights; until then nothing can be busy, nor come in.
@@ -234,8 +236,8 @@ async function openTracker(
   return started.add(await startTracker(platform, { host, port, key: key.tls }));
 }
 
-function ownMember(config: Config, { folder, sources, startedAtMs }: Base) {
-  return selfOf({ id: folder.id, hosts: sources.hosts(), startedAtMs }, config);
+function ownMember(config: Config, { folder: { id, epoch }, sources }: Base) {
+  return selfOf({ id, epoch, hosts: sources.hosts() }, config);
 }
 
 /** What is on its way, what names stand for, and what is done for other members. */

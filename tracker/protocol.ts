@@ -17,7 +17,7 @@ export interface Member {
   readonly upstream: boolean;
   /** Upstream hosts (`host` or `host:port`) in this machine's own apt sources, sorted. */
   readonly archives: readonly string[];
-  /** Changes at each start of the daemon, so that a restart is seen as one. */
+  /** Grows with each start of the daemon, so that a restart is seen as one. */
   readonly epoch: number;
 }
 

@@ -12,7 +12,8 @@ interface SelfParts {
   readonly id: string;
   /** Upstream hosts in this machine's own apt sources. */
   readonly hosts: Iterable<string>;
-  readonly startedAtMs: number;
+  /** Of this start, from the state folder. */
+  readonly epoch: number;
 }
 
 /** As configured. */
@@ -23,7 +24,7 @@ interface SelfOptions {
   readonly upstream: boolean;
 }
 
-export function selfOf({ id, hosts, startedAtMs }: SelfParts, options: SelfOptions): Member {
+export function selfOf({ id, epoch, hosts }: SelfParts, options: SelfOptions): Member {
   const { name, advertiseAddress, peerListen, upstream } = options;
   return {
     id,
@@ -34,7 +35,7 @@ export function selfOf({ id, hosts, startedAtMs }: SelfParts, options: SelfOptio
     protocol: PROTOCOL_VERSION,
     upstream,
     archives: [...hosts].sort(),
-    epoch: startedAtMs,
+    epoch,
   };
 }
 

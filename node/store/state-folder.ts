@@ -2,6 +2,7 @@
 import { access, constants, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { HerdError, reasonOf } from '../errors.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 
 const idPattern = /^[0-9a-f]{40}$/;
@@ -12,6 +13,7 @@ interface Lock {
 }
 
 interface StateFolderDeps<L extends Lock> {
+  readonly clock: Clock;
   readonly random: Random;
   /** Takes the lock that lies in the folder; undefined when another process has it. */
   lock(path: string): Promise<L | undefined>;
@@ -22,6 +24,8 @@ export interface StateFolder<L extends Lock> {
   readonly path: string;
   /** 40 hexadecimal characters, random, the same for as long as the folder lives. */
   readonly id: string;
+  /** When it was opened, wall clock in ms, but larger each time, however that clock is set. */
+  readonly epoch: number;
   readonly lock: L;
   /** Lets another process have the folder. */
   close(): Promise<void>;
@@ -46,7 +50,8 @@ export async function openStateFolder<L extends Lock>(
   try {
     await writeFile(join(path, 'pid'), `${process.pid}\n`);
     const id = await ownId(deps.random, path);
-    return { path, id, lock, close };
+    const epoch = await nextEpoch(deps.clock, path);
+    return { path, id, epoch, lock, close };
   } catch (error) {
     await close();
     throw failure(path, error);
@@ -91,6 +96,15 @@ async function ownId(random: Random, path: string): Promise<string> {
   const id = random.bytes(20).toString('hex');
   await replaceFile(file, `${id}\n`);
   return id;
+}
+
+/** Other members take what has a smaller one for older news of this node. */
+async function nextEpoch(clock: Clock, path: string): Promise<number> {
+  const file = join(path, 'epoch');
+  const last = Number(await readFile(file, 'latin1').catch(() => ''));
+  const next = Math.max(clock.nowMs(), Number.isSafeInteger(last + 1) ? last + 1 : 0);
+  await replaceFile(file, `${next}\n`);
+  return next;
 }
 
 async function replaceFile(file: string, text: string): Promise<void> {

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { LevelCatalog } from '../../node/catalog/level-catalog.ts';
 import { systemRandom } from '../../node/platform/random.ts';
 import { openStateFolder } from '../../node/store/state-folder.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
 
 let parent: string;
 beforeEach(async () => {
@@ -15,8 +16,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(parent, { recursive: true }));
 
+const clock = new ManualClock();
 const lock = (path: string) => LevelCatalog.lock(join(path, 'catalog'));
-const open = (path: string) => openStateFolder({ random: systemRandom, lock }, { path });
+const open = (path: string) => openStateFolder({ clock, random: systemRandom, lock }, { path });
 
 /** Another process that opens the folder, and what it said of that: its id, or why not. */
 async function another(path: string, ...wrapper: string[]): Promise<[ChildProcess, string]> {
@@ -55,6 +57,25 @@ it('makes the folder and keeps its id', async () => {
   const third = await open(path);
   expect(third.id).toMatch(/^[0-9a-f]{40}$/);
   await third.close();
+});
+
+it('gives each start a larger epoch than the one before, however the clock is set', async () => {
+  const epoch = async () => {
+    const folder = await open(join(parent, 'state'));
+    await folder.close();
+    return folder.epoch;
+  };
+  const first = await epoch();
+  expect(first).toBe(clock.nowMs());
+  clock.setWall(-500_000);
+  expect(await epoch()).toBe(first + 1);
+  clock.setWall(500_000);
+  clock.advance(60_000);
+  expect(await epoch()).toBe(clock.nowMs());
+  for (const torn of ['', 'torn', `${Number.MAX_SAFE_INTEGER}`, '1e999']) {
+    await writeFile(join(parent, 'state', 'epoch'), torn);
+    expect(await epoch()).toBe(clock.nowMs());
+  }
 });
 
 it('belongs to one at a time, by whatever name', async () => {
