@@ -3,9 +3,13 @@
 
 import type { Member } from '../../tracker/protocol.ts';
 import type { Digest } from '../content/digest.ts';
-import { MiB, PIECE_BYTES, pieceCount, SMALL_BYTES } from '../limits.ts';
+import { MiB, pieceCount, SMALL_BYTES } from '../limits.ts';
 import type { Clock } from '../platform/clock.ts';
+import { Accusations } from './accusations.ts';
 import { chooseSource, type FanOut, type Participant, ROOT } from './handout.ts';
+import { isFarBehind } from './lags.ts';
+import { RelayTree, type Seat } from './relay-tree.ts';
+import { Stragglers } from './stragglers.ts';
 
 /** The owner gives so much at once: to send a member elsewhere costs more than a small copy. */
 const SMALL_ROUND_BYTES = MiB;
@@ -17,99 +21,80 @@ const fanOuts = {
   warm: { root: 1, relay: 1, rootFirst: false },
 } as const satisfies Record<string, FanOut>;
 
-/** Behind the front by this much, a relay holds up those behind it. */
-const LAG_PIECES = Math.ceil((3 * MiB) / PIECE_BYTES);
-/** Behind its source in so many reports in a row, a member is held up by it, or slow itself. */
-const LAG_REPORTS = 3;
-/** The same for one that gets nothing: its source may have no CPU for a moment. */
-const STILL_REPORTS = 6;
 /** A member is moved to another source at most this often. */
 const MOVE_EVERY_MS = 4_000;
-/** So long after a member said that its link is narrow it gets no children. */
-const NARROW_MS = 60_000;
-/** Who failed so many is offered to no others: it may be gone, and the fleet not know it yet. */
-const ACCUSERS = 2;
 const SWARMS_MAX = 2_000;
 
-interface Place extends Participant {
+/** What a member has of the object, beside where it is in the tree and how it gets on. */
+class Place implements Participant {
+  readonly id: string;
   readonly member: Member;
-  /** Members that it failed as a source since it was last heard of. */
-  readonly accusers: Set<string>;
+  readonly #seat: Seat;
+  readonly #stragglers: Stragglers;
   have: number;
-  whole: boolean;
+  whole = false;
   /** It fetches from upstream itself (an owner of an earlier view). */
-  leads: boolean;
-  parent: string | undefined;
-  children: number;
-  given: number;
-  /** It has less than it could have by now. */
-  behind: boolean;
-  /** Reports in a row in which it was behind. */
-  lags: number;
-  /** It was moved because it was behind its source. */
-  heldUp: boolean;
-  /** The first member that was moved away because it was behind this one. */
-  heldUpFirst: string | undefined;
-  /** It held up two members. */
-  slow: boolean;
-  /** Until then its link is taken to carry far less than most others'. */
-  narrowUntilMs: number;
-  /** Until then its parent is taken to be busy with it. */
-  leaseUntilMs: number;
-  movedAtMs: number;
+  leads = false;
+  movedAtMs = 0;
+
+  constructor(member: Member, have: number, seat: Seat, stragglers: Stragglers) {
+    this.id = member.id;
+    this.member = member;
+    this.have = have;
+    this.#seat = seat;
+    this.#stragglers = stragglers;
+  }
+
+  get parent(): string | undefined {
+    return this.#seat.parent;
+  }
+
+  get children(): number {
+    return this.#seat.children;
+  }
+
+  get given(): number {
+    return this.#seat.given;
+  }
+
+  get lagging(): boolean {
+    return this.#stragglers.has(this.id);
+  }
 }
 
 export class Swarm {
   readonly digest: Digest;
   readonly #clock: Clock;
   readonly #places = new Map<string, Place>();
+  readonly #tree: RelayTree;
+  readonly #stragglers: Stragglers;
+  readonly #accusations = new Accusations();
   size: number | undefined;
   /** Streams that this node itself gives of the object. */
   rootChildren = 0;
-  #rootGiven = 0;
 
   constructor(digest: Digest, size: number | undefined, clock: Clock) {
     this.digest = digest;
     this.size = size;
     this.#clock = clock;
+    this.#tree = new RelayTree({ clock });
+    this.#stragglers = new Stragglers({ clock });
   }
 
   /** Notes that `member` wants the object and has `have` pieces of it; `narrow`: its link is. */
   join(member: Member, have: number, narrow = false): void {
-    const narrowUntilMs = this.#narrowUntilMs(narrow);
-    const known = this.#places.get(member.id);
+    const { id } = member;
+    this.#stragglers.narrow.note(id, narrow);
+    const known = this.#places.get(id);
     if (known) {
-      this.#leave(known);
+      this.#tree.leave(id);
+      this.#accusations.forget(id);
+      this.#stragglers.lags.askedAgain(id);
       known.have = have;
-      known.narrowUntilMs = narrowUntilMs;
       known.whole = false;
-      known.accusers.clear();
-      known.lags = 0;
       return;
     }
-    const clock = this.#clock;
-    this.#places.set(member.id, {
-      id: member.id,
-      member,
-      have,
-      whole: false,
-      leads: false,
-      parent: undefined,
-      children: 0,
-      given: 0,
-      accusers: new Set(),
-      behind: false,
-      get lagging(): boolean {
-        return this.behind || this.slow || this.narrowUntilMs > clock.monotonicMs();
-      },
-      lags: 0,
-      heldUp: false,
-      heldUpFirst: undefined,
-      slow: false,
-      narrowUntilMs,
-      leaseUntilMs: 0,
-      movedAtMs: 0,
-    });
+    this.#places.set(id, new Place(member, have, this.#tree.enter(id), this.#stragglers));
   }
 
   /**
@@ -117,30 +102,26 @@ export class Swarm {
    * those who failed the asker.
    */
   place(asker: string, exclude: ReadonlySet<string>, fedByUpstream: boolean): Member | undefined {
-    this.#expireLeases();
-    for (const id of exclude) this.#places.get(id)?.accusers.add(asker);
+    this.#tree.expireLeases();
+    for (const id of exclude) if (this.#places.has(id)) this.#accusations.accuse(id, asker);
     const source = chooseSource({
       asker,
-      exclude: new Set([...exclude, ...this.#shunned()]),
+      exclude: new Set([...exclude, ...this.#accusations.shunned()]),
       participants: this.#places,
       rootChildren: this.rootChildren,
-      rootGiven: this.#rootGiven,
+      rootGiven: this.#tree.rootGiven,
       fanOut: this.#fanOut(fedByUpstream),
     });
-    this.#assign(asker, source);
+    this.#tree.assign(asker, source, this.#leaseMs());
     const place = this.#places.get(source);
-    if (place) place.given++;
+    if (place) this.#tree.countGiven(source);
     return place?.member;
-  }
-
-  *#shunned(): Iterable<string> {
-    for (const { id, accusers } of this.#places.values()) if (accusers.size >= ACCUSERS) yield id;
   }
 
   /** `id` gets its bytes from this node. */
   placeAtRoot(id: string): void {
-    this.#assign(id, ROOT);
-    this.#rootGiven++;
+    this.#tree.assign(id, ROOT, this.#leaseMs());
+    this.#tree.countGiven(ROOT);
   }
 
   /**
@@ -156,50 +137,43 @@ export class Swarm {
   ): 'slow' | 'behind' | undefined {
     const place = this.#places.get(id);
     if (!place) return undefined;
-    const now = this.#clock.monotonicMs();
-    const patience = have > place.have ? LAG_REPORTS : STILL_REPORTS;
+    const grew = have > place.have;
     place.have = have;
-    place.narrowUntilMs = this.#narrowUntilMs(narrow);
-    place.accusers.clear();
-    if (place.parent !== undefined) this.#assign(id, place.parent);
+    this.#stragglers.narrow.note(id, narrow);
+    this.#accusations.forget(id);
+    this.#tree.renew(id, this.#leaseMs());
     if (this.size !== undefined && have >= pieceCount(this.size)) this.finished(id);
     const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);
-    place.behind = this.#pace(place, parent, front) - have > LAG_PIECES;
-    place.lags = place.behind ? place.lags + 1 : 0;
-    if (!parent || !(starved || place.lags >= patience || parent.lagging)) return undefined;
+    const could = this.#couldHave(place, parent, front);
+    const waited = this.#stragglers.lags.report(id, { have, could, grew });
+    if (!parent || !(starved || waited || parent.lagging)) return undefined;
+    const now = this.#clock.monotonicMs();
     if (now - place.movedAtMs < MOVE_EVERY_MS) return undefined;
     place.movedAtMs = now;
     // To one with a narrow link every source seems slow.
     return !narrow && !parent.lagging && this.#isSlow(parent, place) ? 'slow' : 'behind';
   }
 
-  /**
-   * Whether it is the parent that is slow. One member behind its source may be slow itself, as
-   * anybody is for a moment on a busy machine; two who never lagged elsewhere are witnesses.
-   */
+  /** Whether it is the parent that is slow. */
   #isSlow(parent: Place, child: Place): boolean {
     if (parent.whole) return false;
-    const before = child.heldUp;
-    child.heldUp = true;
-    if (before || this.#givesMore(parent, child)) return false;
-    parent.heldUpFirst ??= child.id;
-    if (parent.heldUpFirst === child.id) return false;
-    parent.slow = true;
-    return true;
+    return this.#stragglers.slow.accuse(parent.id, child.id, this.#givesMore(parent, child));
   }
 
   /** Whether another child of the same parent is clearly ahead. */
   #givesMore(parent: Place, child: Place): boolean {
     for (const other of this.#places.values()) {
-      if (other.parent === parent.id && other.have - child.have > LAG_PIECES) return true;
+      if (other.parent === parent.id && isFarBehind(child.have, other.have)) return true;
     }
     return false;
   }
 
   /** Pieces that a member could have by now: a stored object, all there at once, says nothing. */
-  #pace(place: Place, parent: Place | undefined, front: number | undefined): number {
+  #couldHave(place: Place, parent: Place | undefined, front: number | undefined): number {
     // Who was behind before its source had all is still behind.
-    if (parent?.whole) return place.lags > 0 ? pieceCount(this.size ?? 0) : 0;
+    if (parent?.whole) {
+      return this.#stragglers.lags.wasHeldUp(place.id) ? pieceCount(this.size ?? 0) : 0;
+    }
     if (parent) return parent.have;
     if (front !== undefined) return front;
     let best = 0;
@@ -212,18 +186,15 @@ export class Swarm {
     const place = this.#places.get(id);
     if (!place) return;
     place.whole = true;
-    place.behind = false;
-    this.#leave(place);
-    // It depends on nobody any more.
-    place.parent = undefined;
+    this.#stragglers.lags.forget(id);
+    this.#tree.detach(id);
   }
 
   drop(id: string): void {
-    const place = this.#places.get(id);
-    if (!place) return;
-    this.#leave(place);
     this.#places.delete(id);
-    for (const other of this.#places.values()) if (other.parent === id) other.parent = undefined;
+    this.#tree.remove(id);
+    this.#stragglers.forget(id);
+    this.#accusations.forget(id);
   }
 
   /** Notes a member that is fetching the object from upstream itself. */
@@ -252,35 +223,6 @@ export class Swarm {
 
   get members(): number {
     return this.#places.size;
-  }
-
-  #narrowUntilMs(narrow: boolean): number {
-    return narrow ? this.#clock.monotonicMs() + NARROW_MS : 0;
-  }
-
-  #assign(id: string, source: string): void {
-    const place = this.#places.get(id);
-    if (!place) return;
-    this.#leave(place);
-    place.parent = source;
-    place.leaseUntilMs = this.#clock.monotonicMs() + this.#leaseMs();
-    const parent = this.#places.get(source);
-    if (parent) parent.children++;
-  }
-
-  /** It gets nothing from its parent any more; where it was in the tree stays known. */
-  #leave(place: Place): void {
-    if (place.leaseUntilMs === 0) return;
-    place.leaseUntilMs = 0;
-    const parent = place.parent === undefined ? undefined : this.#places.get(place.parent);
-    if (parent) parent.children--;
-  }
-
-  #expireLeases(): void {
-    const now = this.#clock.monotonicMs();
-    for (const place of this.#places.values()) {
-      if (place.leaseUntilMs !== 0 && place.leaseUntilMs < now) this.#leave(place);
-    }
   }
 
   #leaseMs(): number {
