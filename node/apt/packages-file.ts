@@ -37,8 +37,6 @@ for (const byte of [LF, CR, SPACE, TAB, HASH]) interesting[byte] = 1;
  * counted in `skipped`.
  */
 export class IndexScanner {
-  /** Stanzas seen. */
-  stanzas = 0;
   /** Files without SHA-256 or with values that make no sense. */
   skipped = 0;
   #found: IndexedFile[] = [];
@@ -134,7 +132,6 @@ export class IndexScanner {
 
   #endStanza(): void {
     if (!this.#open) return;
-    this.stanzas++;
     const { filename, size, sha256, directory } = this.#fields;
     if (filename !== undefined) this.#add(filename, size, sha256);
     else if (directory !== undefined) this.#addSource(directory);

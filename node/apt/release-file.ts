@@ -13,14 +13,6 @@ export interface ReleaseEntry {
 }
 
 export interface ReleaseFile {
-  /** Milliseconds since the epoch. */
-  readonly dateMs?: number;
-  readonly validUntilMs?: number;
-  readonly suite?: string;
-  readonly codename?: string;
-  readonly origin?: string;
-  readonly label?: string;
-  readonly acquireByHash: boolean;
   readonly entries: readonly ReleaseEntry[];
   /** Lines of the hash lists that could not be used. */
   readonly skipped: number;
@@ -40,12 +32,11 @@ export function clearsignedBody(text: string): string {
 type Hashes = Map<string, { hash: string; size: number }>;
 
 /**
- * Reads a Release or InRelease file; field names in any case, the last of two equal fields
- * counts, a path listed twice in one list counts as first listed. Entries without a SHA-256 are
- * left out. Never throws.
+ * Reads the hash lists of a Release or InRelease file; field names in any case, the last of two
+ * equal fields counts, a path listed twice in one list counts as first listed. Entries without a
+ * SHA-256 are left out. Never throws.
  */
 export function parseRelease(bytes: Buffer): ReleaseFile {
-  const fields = new Map<string, string>();
   const lists = new Map<HashName, Hashes>();
   const state: { list: Hashes | undefined; name: HashName; skipped: number } = {
     list: undefined,
@@ -60,17 +51,13 @@ export function parseRelease(bytes: Buffer): ReleaseFile {
     state.list = undefined;
     const colon = line.indexOf(':');
     if (colon <= 0) continue;
-    const name = line.slice(0, colon).toLowerCase();
-    const hashName = hashFields[name];
-    if (hashName === undefined) {
-      fields.set(name, line.slice(colon + 1).trim());
-      continue;
-    }
+    const hashName = hashFields[line.slice(0, colon).toLowerCase()];
+    if (hashName === undefined) continue;
     state.list = new Map();
     state.name = hashName;
     lists.set(hashName, state.list);
   }
-  return { ...headerOf(fields), entries: joined(lists), skipped: state.skipped };
+  return { entries: joined(lists), skipped: state.skipped };
 }
 
 const hashFields: Record<string, HashName | undefined> = {
@@ -127,31 +114,6 @@ function joined(lists: Map<HashName, Hashes>): ReleaseEntry[] {
     entries.push({ path, digest: hash, size, hashes });
   }
   return entries;
-}
-
-function headerOf(fields: Map<string, string>) {
-  const dateMs = timeOf(fields.get('date'));
-  const validUntilMs = timeOf(fields.get('valid-until'));
-  const text = (name: 'suite' | 'codename' | 'origin' | 'label') => {
-    const value = fields.get(name);
-    return value ? { [name]: value } : {};
-  };
-  return {
-    ...(dateMs === undefined ? {} : { dateMs }),
-    ...(validUntilMs === undefined ? {} : { validUntilMs }),
-    ...text('suite'),
-    ...text('codename'),
-    ...text('origin'),
-    ...text('label'),
-    acquireByHash: /^(yes|true|on|1|with|enable)$/i.test(fields.get('acquire-by-hash') ?? ''),
-  };
-}
-
-/** `Sat, 11 Jul 2026 10:16:37 UTC`; apt takes UTC, GMT, Z and +0000, and so do we. */
-function timeOf(text: string | undefined): number | undefined {
-  if (text === undefined || !/(?:UTC|GMT|Z|\+0000)$/.test(text)) return undefined;
-  const ms = Date.parse(text);
-  return Number.isNaN(ms) ? undefined : ms;
 }
 
 /**

@@ -2,17 +2,10 @@
 import { canonicalUrl } from './canonical-url.ts';
 
 export interface ArchiveSource {
-  /** Of `deb` and `deb-src`. */
-  readonly types: readonly string[];
   /** Canonical URL of the archive's base, ending with a slash. */
   readonly uri: string;
   /** `host` or `host:port`. */
   readonly host: string;
-  /** One that ends with a slash names a folder of a flat repository. */
-  readonly suites: readonly string[];
-  readonly components: readonly string[];
-  /** `arch=` or `Architectures:`, where given. */
-  readonly architectures?: readonly string[];
 }
 
 /**
@@ -25,13 +18,10 @@ export function parseSources(name: string, text: string): ArchiveSource[] {
 }
 
 function parseLine(line: string): ArchiveSource[] {
-  const match = /^\s*(deb|deb-src)\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+([^#]*)/.exec(line);
+  const match = /^\s*(?:deb|deb-src)\s+(?:\[[^\]]*\]\s*)?(\S+)\s+([^#]*)/.exec(line);
   if (!match) return [];
-  const [suite, ...components] = words(match[4]!);
-  if (suite === undefined) return [];
-  const arch = /(?:^|\s)arch=(\S+)/.exec(match[2] ?? '')?.[1];
-  const architectures = arch === undefined ? undefined : arch.split(',');
-  return sourceOf({ types: [match[1]!], suites: [suite], components, architectures }, match[3]!);
+  const [, uri = '', suites = ''] = match;
+  return words(suites).length > 0 ? sourceOf(uri) : [];
 }
 
 function parseDeb822(text: string): ArchiveSource[] {
@@ -43,12 +33,8 @@ function parseDeb822(text: string): ArchiveSource[] {
     const fields = fieldsOf(stanza);
     const list = (field: string) => words(fields.get(field) ?? '');
     if (/^(no|false|without|off|disable|0)$/i.test(fields.get('enabled')?.trim() ?? '')) return [];
-    const types = list('types').filter((type) => type === 'deb' || type === 'deb-src');
-    const suites = list('suites');
-    if (types.length === 0 || suites.length === 0) return [];
-    const architectures = fields.has('architectures') ? list('architectures') : undefined;
-    const common = { types, suites, components: list('components'), architectures };
-    return list('uris').flatMap((uri) => sourceOf(common, uri));
+    const isArchive = list('types').some((type) => type === 'deb' || type === 'deb-src');
+    return isArchive && list('suites').length > 0 ? list('uris').flatMap(sourceOf) : [];
   });
 }
 
@@ -67,25 +53,11 @@ function fieldsOf(stanza: string): Map<string, string> {
   return fields;
 }
 
-interface Common {
-  types: string[];
-  suites: string[];
-  components: string[];
-  architectures: string[] | undefined;
-}
-
-function sourceOf({ architectures, ...common }: Common, uri: string): ArchiveSource[] {
+function sourceOf(uri: string): ArchiveSource[] {
   const canonical = canonicalUrl(uri);
   if ('reason' in canonical) return [];
   const { url, host } = canonical;
-  return [
-    {
-      ...common,
-      uri: url.endsWith('/') ? url : `${url}/`,
-      host,
-      ...(architectures === undefined ? {} : { architectures }),
-    },
-  ];
+  return [{ uri: url.endsWith('/') ? url : `${url}/`, host }];
 }
 
 function words(text: string): string[] {
@@ -95,13 +67,4 @@ function words(text: string): string[] {
 /** The upstream hosts (`host` or `host:port`) of some sources. */
 export function hostsOf(sources: Iterable<ArchiveSource>): Set<string> {
   return new Set(Array.from(sources, (source) => source.host));
-}
-
-/** Where the Release file of each suite lies, each URL ending with a slash. */
-export function releaseFoldersOf(source: ArchiveSource): string[] {
-  return source.suites.map((suite) => {
-    if (!suite.endsWith('/')) return `${source.uri}dists/${suite}/`;
-    const flat = canonicalUrl(source.uri + suite);
-    return 'reason' in flat ? source.uri : flat.url.replace(/\/*$/, '/');
-  });
 }

@@ -64,11 +64,6 @@ export class IndexLearner {
     return new IndexLearner(deps, options, await PendingIndexes.open(deps.catalog));
   }
 
-  /** Indexes seen and not yet learned. */
-  get pending(): number {
-    return this.#pending.size;
-  }
-
   /**
    * To be told of each object that a URL was found to stand for, once it is here whole; URLs of
    * no index are ignored. Resolves when a Release file has been learned, an index noted. Never

@@ -6,7 +6,7 @@ import { sha256 } from './digest.ts';
 export const HASH_BYTES = 32;
 
 /** A list of piece hashes that grows at its end, 32 bytes each in one buffer. */
-export class PieceHashes {
+class PieceHashes {
   #bytes: Buffer;
   #count = 0;
 
@@ -32,17 +32,6 @@ export class PieceHashes {
     }
     this.#bytes.set(hashes, used);
     this.#count += hashes.length / HASH_BYTES;
-  }
-
-  /** The hash of piece `index`; undefined while it is not known. */
-  at(index: number): Buffer | undefined {
-    if (index < 0 || index >= this.#count) return undefined;
-    return this.#bytes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
-  }
-
-  /** Whether `piece` is piece `index`; false while its hash is not known. */
-  verify(index: number, piece: Uint8Array): boolean {
-    return this.at(index)?.equals(sha256(piece)) ?? false;
   }
 
   /** The hashes so far from piece `from` on, as a view: valid until the next append. */

@@ -1,7 +1,7 @@
 // The fleet port: who is here, and who owns what.
-import type { Member, Vitals } from '../../tracker/protocol.ts';
+import type { Member } from '../../tracker/protocol.ts';
 
-export type { Member, Vitals };
+export type { Member };
 
 /** Why a member is avoided for a while. */
 export type Fault = 'unreachable' | 'stalled' | 'slow' | 'corrupt' | 'protocol';

@@ -74,8 +74,10 @@ async function learnerFixture(catalog = new MemoryCatalog(), archives: string[] 
     return digest;
   };
   const word = async (path: string) => (await learner.resolve(archive + path))?.digest;
+  const pending = async () => (await catalog.notes('pending!')).size;
   return {
     learner,
+    pending,
     catalog,
     objects,
     reads,
@@ -131,7 +133,7 @@ describe('IndexLearner', () => {
       undefined,
     ]);
     expect(f.reads).toHaveLength(1);
-    expect(f.learner.pending).toBe(1);
+    expect(await f.pending()).toBe(1);
   });
 
   it('has nothing at hand of what a pending index may list', async () => {
@@ -150,7 +152,7 @@ describe('IndexLearner', () => {
     await f.deliver(`${binary}Packages`, stanza('pool/b.deb'));
     expect(f.timers.size).toBe(1);
     f.fire();
-    await vi.waitFor(() => expect(f.learner.pending).toBe(0), { interval: 2 });
+    await vi.waitFor(async () => expect(await f.pending()).toBe(0), { interval: 2 });
     expect(await f.catalog.lookup(`${archive}pool/b.deb`)).toBeDefined();
     expect(await f.catalog.lookup(`${archive}pool/a.deb`)).toBeUndefined();
   });
@@ -176,7 +178,7 @@ describe('IndexLearner', () => {
     await f.learner.close();
     const again = await learnerFixture(f.catalog);
     for (const [digest, bytes] of f.objects) again.objects.set(digest, bytes);
-    expect(again.learner.pending).toBe(1);
+    expect(await again.pending()).toBe(1);
     expect(await again.word('pool/a.deb')).toBe(digestOf('pool/a.deb'));
     expect(await f.catalog.notes('')).toEqual(new Map());
   });
@@ -189,7 +191,7 @@ describe('IndexLearner', () => {
     expect(await f.word('pool/a.deb')).toBe(digestOf('pool/a.deb'));
     await f.learner.noteObject(`${binary}Packages`, digestOf('gone'), 1);
     expect(await f.word('pool/a.deb')).toBe(digestOf('pool/a.deb'));
-    expect(f.learner.pending).toBe(0);
+    expect(await f.pending()).toBe(0);
   });
 
   it('keeps an index pending that cannot be read now', async () => {
@@ -210,7 +212,7 @@ describe('IndexLearner', () => {
     }
     await f.deliver(`${flat}by-hash/SHA256/${digestOf('?')}`, 'Package: x\nDescription-md5: y\n');
     expect(await f.learner.resolve(`${flat}a.deb`)).toBeDefined();
-    expect(f.learner.pending).toBe(0);
+    expect(await f.pending()).toBe(0);
   });
 
   it('reads Sources for sources only', async () => {
@@ -222,7 +224,7 @@ describe('IndexLearner', () => {
     expect(await f.word('pool/h/README')).toBeUndefined();
     expect(f.reads).toHaveLength(0);
     expect(await f.word('pool/h/h.dsc')).toBe(digestOf('dsc'));
-    expect(f.learner.pending).toBe(1);
+    expect(await f.pending()).toBe(1);
   });
 });
 
