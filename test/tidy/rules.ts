@@ -88,7 +88,7 @@ export function timeAndChance(source: Source): Complaint[] {
     const instead = Object.hasOwn(bannedCalls, text) ? bannedCalls[text] : undefined;
     return instead === undefined ? [] : [at(source, line, `${text}: ${instead}`)];
   });
-  const imports = source.imports.flatMap(({ specifier, names, line }) => {
+  const imports = source.imports.flatMap(({ specifier, names = [], line }) => {
     if (/^node:timers/.test(specifier)) return [at(source, line, `${specifier}: ${clock}`)];
     return names
       .filter((name) => specifier === 'node:crypto' && bannedImports.has(name))
@@ -117,19 +117,11 @@ function isFreeIdentifier(node: SyntaxNode, parent: SyntaxNode | undefined): boo
   return named !== node;
 }
 
-/** Where an import leads: a path of the repository, or undefined for packages and Node. */
-function targetOf(source: Source, specifier: string): string | undefined {
-  return specifier.startsWith('.')
-    ? path.posix.join(path.posix.dirname(source.path), specifier)
-    : undefined;
-}
-
 export function importLayers(source: Source): Complaint[] {
   if (!/^(node|tracker)\//.test(source.path)) return [];
   const own = levelOf(source.path);
   if (own < 0) return [at(source, 1, 'in no room; add one to test/tidy/layers.ts')];
-  return source.imports.flatMap(({ specifier, line }) => {
-    const target = targetOf(source, specifier);
+  return source.imports.flatMap(({ target, line }) => {
     const reason = target === undefined ? undefined : whyNot(source.path, own, target);
     return reason === undefined ? [] : [at(source, line, reason)];
   });

@@ -1,5 +1,6 @@
 // Each rule of the source sees what it must see, and nothing else.
 import { expect, it } from 'vitest';
+import { deadExports, moduleCircles } from '../tidy/modules.ts';
 import * as rules from '../tidy/rules.ts';
 import { readSource } from '../tidy/source.ts';
 
@@ -117,6 +118,47 @@ it('several importers of one package', () => {
   expect(rules.onePackageOneImporter(twice('@a/b', '@a/c'))).toEqual([]);
   expect(rules.onePackageOneImporter(twice('node:fs', 'node:fs'))).toEqual([]);
   expect(rules.onePackageOneImporter([use('node/a.ts', 'x'), use('test/b.ts', 'x')])).toEqual([]);
+});
+
+it('circles of modules', () => {
+  const chain = (...files: [string, string][]) =>
+    moduleCircles(files.map(([file, text]) => readSource(file, text)));
+  const last = "import { c } from 'undici'; import './d.ts';";
+  expect(chain(['node/a.ts', "import './b.ts';"], ['node/b.ts', last])).toEqual([]);
+  const back = "import type { A } from '../node/a.ts';";
+  expect(
+    chain(
+      ['node/a.ts', "export * from './b.ts';"],
+      ['node/b.ts', "import('../tracker/c.ts');"],
+      ['tracker/c.ts', back],
+    ),
+  ).toEqual(['a circle: node/a.ts > node/b.ts > tracker/c.ts > node/a.ts']);
+  expect(chain(['node/a.ts', "import './b.ts'; import './a.ts';"])).toHaveLength(1);
+  expect(chain(['test/a.ts', "import './b.ts';"], ['test/b.ts', "import './a.ts';"])).toEqual([]);
+});
+
+it.each([
+  ['export const a = 1;', '', 1],
+  ['export function a() {}', "import './a.ts';", 1],
+  ['export class A {}', "import { b } from './a.ts';", 1],
+  ['export const a = 1, b = 2;', "import { b } from './a.ts';", 1],
+  ['export const a = 1;', "import { a as b } from './a.ts';", 0],
+  ['export const a = 1;', "export { a } from './a.ts';", 0],
+  ['export const a = 1;', "import * as all from './a.ts';", 0],
+  ['export const a = 1;', "await import('./a.ts');", 0],
+  ['export const a = 1; export const b = a;', "import { b } from './a.ts';", 0],
+  ['export interface A {} export type B = A;', '', 0],
+  ['export const fake = 1;', '', 0],
+])('dead exports: %s, %s', (text, other, expected) => {
+  const sources = [readSource('node/a.ts', text), readSource('node/b.ts', other)];
+  expect(deadExports(sources, / fake$/)).toHaveLength(expected);
+});
+
+it('dead exports: what tests import', () => {
+  const test = readSource('test/unit/a.test.ts', "import { a } from '../../node/a.ts';");
+  const source = readSource('node/a.ts', 'export const a = 1;');
+  expect(deadExports([source, test], / fake$/)).toHaveLength(1);
+  expect(deadExports([source, test], /node\/a\.ts /)).toEqual([]);
 });
 
 it('properties that are read', () => {

@@ -8,6 +8,7 @@ import { configFields } from '../../node/config/table.ts';
 import { counterNames } from '../../node/metrics/counters.ts';
 import about from '../../package.json' with { type: 'json' };
 import { configurationText } from '../tidy/configuration.ts';
+import { deadExports, moduleCircles } from '../tidy/modules.ts';
 import * as rules from '../tidy/rules.ts';
 import { readSource } from '../tidy/source.ts';
 
@@ -48,6 +49,16 @@ it.each([
 
 it('a package has one importer', () => {
   expect(rules.onePackageOneImporter(sources)).toEqual([]);
+});
+
+it('no modules import each other in a circle', () => {
+  expect(moduleCircles(sources)).toEqual([]);
+});
+
+it('nothing is exported for tests alone', () => {
+  // Implementations in memory, stand-ins for platform, and what documents are checked against.
+  const standIns = /\/memory-\w+\.ts | (noGarbage|seededRandom|configMarkdown|flagsOf)$/;
+  expect(deadExports(sources, standIns)).toEqual([]);
 });
 
 it('nothing is left for later in a comment', () => {
