@@ -21,6 +21,8 @@ export type Step =
       readonly ageMs: number;
       readonly stale: boolean;
     }
+  /** The name's file is coming in there, and its digest is not known yet. */
+  | { readonly what: 'streaming'; readonly at: string }
   /** The object lies in the store here, or is on its way in for the request `way` already. */
   | { readonly what: 'stored' }
   | { readonly what: 'joined'; readonly way: string | undefined }

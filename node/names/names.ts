@@ -74,8 +74,11 @@ export class Names {
     const asking = () =>
       this.#asking.run(keyOf(url, noCache), () => this.#ask(url, noCache, trace));
     const named = fresh ?? (await asking());
-    if (named.kind === 'resolved') {
-      const { resolution, ageMs, stale, holder } = named;
+    const { holder } = named;
+    if (named.kind === 'streaming') {
+      trace?.note({ what: 'streaming', at: holder?.name ?? 'this node' });
+    } else {
+      const { resolution, ageMs, stale } = named;
       const { status, digest } = resolution;
       const by = fresh ? 'what is known here' : (holder?.name ?? 'upstream');
       trace?.note({ what: 'resolved', by, status, digest, ageMs: Math.round(ageMs), stale });
