@@ -1,5 +1,5 @@
 // A fleet whose members are given: one node alone, a test, a simulation.
-import type { Member } from '../../tracker/protocol.ts';
+import { type Member, sameMember } from '../../tracker/protocol.ts';
 import type { Clock } from '../platform/clock.ts';
 import { Blames } from './blames.ts';
 import type { Blame, Fault, Fleet, RankOptions } from './fleet.ts';
@@ -20,6 +20,7 @@ export class StaticFleet implements Fleet {
   #members = new Map<string, Member>();
   #list: readonly Member[] = [];
   #ranking: Ranking;
+  #closed = false;
 
   constructor(deps: { readonly clock: Clock }, options: StaticFleetOptions) {
     this.self = options.self;
@@ -32,10 +33,20 @@ export class StaticFleet implements Fleet {
     return this.#view;
   }
 
-  /** A new list of the others; listeners are told. */
+  /** A new list of the others; listeners are told if it differs. */
   replace(others: readonly Member[]): void {
-    this.#members = new Map([...others, this.self].map((member) => [member.id, member]));
-    this.#list = [...this.#members.values()];
+    const members = new Map([...others, this.self].map((member) => [member.id, member]));
+    const fresh = [...members.values()].filter((member) => {
+      const known = this.#members.get(member.id);
+      return known === undefined || !sameMember(known, member);
+    });
+    const same = fresh.length === 0 && members.size === this.#members.size;
+    if (same || this.#closed) return;
+    for (const { id, epoch } of fresh) {
+      if (this.#members.get(id)?.epoch !== epoch) this.#blames.restarted(id);
+    }
+    this.#members = members;
+    this.#list = [...members.values()];
     this.#ranking = new Ranking(this.#list, this.#blames);
     this.#view++;
     for (const listener of this.#listeners) listener();
@@ -58,12 +69,13 @@ export class StaticFleet implements Fleet {
   }
 
   learn(member: Member): void {
-    if (this.solo || this.#members.has(member.id)) return;
-    this.replace([...this.#list.filter(({ id }) => id !== this.self.id), member]);
+    const known = this.#members.get(member.id);
+    if (this.solo || (known && known.epoch > member.epoch)) return;
+    this.replace([...this.#list, member]);
   }
 
   blame(member: Pick<Member, 'id' | 'name'>, fault: Fault, detail: string): void {
-    this.#blames.add(member, fault, detail);
+    if (member.id !== this.self.id) this.#blames.add(member, fault, detail);
   }
 
   blamed(id: string, options?: { busy?: boolean }): Blame | undefined {
@@ -79,6 +91,7 @@ export class StaticFleet implements Fleet {
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return Promise.resolve();
   }
 }

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Blames } from '../../node/fleet/blames.ts';
 import { Ranking } from '../../node/fleet/ranking.ts';
-import { SoloFleet } from '../../node/fleet/solo-fleet.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 import { memberFixture } from '../fixtures/members.ts';
 
@@ -129,16 +128,5 @@ describe('Ranking', () => {
     time.advance(11 * SECOND);
     blames.restarted(owner!.id);
     expect(blames.of(owner!.id)).toBeUndefined();
-  });
-});
-
-describe('SoloFleet', () => {
-  it('is one node, whoever it hears of', async () => {
-    const fleet = new SoloFleet({ clock: new ManualClock() }, { self: memberFixture(0) });
-    fleet.learn(memberFixture(1));
-    await fleet.ready();
-    expect(fleet.solo).toBe(true);
-    expect(fleet.members()).toEqual([fleet.self]);
-    expect(fleet.rank('k')).toEqual([fleet.self]);
   });
 });
