@@ -4,7 +4,10 @@ import type { Trace } from '../metrics/ways.ts';
 export interface UpstreamRequest {
   /** Absolute http(s) URL. */
   readonly url: string;
-  /** Bytes already here; the answer starts at this offset when upstream can (see `from`). */
+  /**
+   * Bytes already here; the answer starts at this offset when upstream can (see `from`) and the
+   * bytes are immutable.
+   */
   readonly from?: number;
   /**
    * The bytes behind the URL never change (their digest is known): a broken body is resumed by
@@ -36,9 +39,10 @@ export interface UpstreamResponse {
   /** Where redirects ended. */
   readonly finalUrl: string;
   /**
-   * The bytes in order, resumed over broken connections. Throws HerdError UPSTREAM_STALLED,
-   * UPSTREAM_ERROR or UPSTREAM_UNREACHABLE when upstream gives no more. Must be consumed or
-   * ended (`return()`); that frees the connection.
+   * The bytes in order, resumed over broken connections; none but with status 200. Throws HerdError
+   * UPSTREAM_STALLED, UPSTREAM_ERROR or UPSTREAM_UNREACHABLE when upstream gives no more, or the
+   * reason of the request's signal. Must be consumed or ended (`return()`); that frees the
+   * connection.
    */
   readonly body: AsyncIterable<Buffer>;
 }
@@ -46,7 +50,8 @@ export interface UpstreamResponse {
 export interface Upstream {
   /**
    * Throws HerdError FORBIDDEN_HOST, UPSTREAM_UNREACHABLE, UPSTREAM_STALLED or UPSTREAM_ERROR
-   * (5xx after retries); an error status below 500 is an answer.
+   * (429 or 5xx after retries); any other error status is an answer. Throws the signal's reason
+   * when that is aborted.
    */
   fetch(request: UpstreamRequest): Promise<UpstreamResponse>;
   close(): Promise<void>;
