@@ -3,6 +3,7 @@ import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 const setupFiles = [path.join(import.meta.dirname, 'setup/fail-on-warnings.ts')];
+const globalSetup = [path.join(import.meta.dirname, 'setup/programs.ts')];
 
 export default defineConfig({
   root: path.join(import.meta.dirname, '..'),
@@ -15,6 +16,7 @@ export default defineConfig({
           name: 'fast',
           include: ['test/{unit,contract,property,fleet,sim}/**/*.test.ts'],
           setupFiles,
+          globalSetup,
           maxWorkers: 2,
           testTimeout: 20_000,
           hookTimeout: 20_000,
@@ -25,9 +27,10 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           setupFiles,
+          globalSetup,
           fileParallelism: false,
           testTimeout: 120_000,
-          // Debian packages are installed in hooks.
+          // Large Debian packages are installed in hooks.
           hookTimeout: 300_000,
         },
       },
