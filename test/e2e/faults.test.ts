@@ -48,17 +48,16 @@ async function blames() {
 }
 
 /**
- * One after the other, while upstream gives it slowly, they ask for it, and each has some of it
- * before the next one asks. `chain`: index of a host, and of the one that it must get it from.
+ * One after the other, while upstream gives it in a trickle, they ask for it, and each has some of
+ * it before the next one asks. Once the last one has, it flows. `chain`: index of a host, and of
+ * the one that it must get it from.
  */
 async function installInTurn(
   bytesPerSecond: number,
   chain: readonly (readonly [number, number])[],
 ) {
-  fleet.upstream.faults.add({
-    path: `/${bigdata().path}`,
-    fault: { kind: 'slow', bytesPerSecond },
-  });
+  const fault = { kind: 'slow' as const, bytesPerSecond: 0.5 * MB };
+  fleet.upstream.faults.add({ path: `/${bigdata().path}`, fault });
   await updateEverywhere();
   const installs: Promise<void>[] = [];
   for (const [asker, source] of chain) {
@@ -70,6 +69,7 @@ async function installInTurn(
       return true;
     });
   }
+  fault.bytesPerSecond = bytesPerSecond;
   await Promise.all(installs);
 }
 
@@ -99,7 +99,7 @@ for (const [kind, fault] of kinds) {
   test(`a relay does it (${kind}): apt is well, and the relay is named`, async () => {
     fleet = await fleetFixture({ nodes: NODES, packages });
     const [owner = 0, relay = 0, other = 0, child = 0] = await fleet.ranking(bigdata().sha256);
-    // Late enough that the child is there before it happens, and so that nobody else sees it.
+    // The child is there before it happens, and nobody else sees it.
     await fleet.spoil(relay, { outgoing: { kind, piece: 300, times: 1 } });
     await installInTurn(10 * MB, [
       [relay, owner],
@@ -113,13 +113,16 @@ for (const [kind, fault] of kinds) {
   });
 }
 
+// Both get what there is for some seconds: their own links have shown by then what they can carry.
+const piece = Math.ceil((25 * MB) / PIECE_BYTES);
+
 test.each([
-  ['a tenth of what it gets', 'slow', { kind: 'slow', piece: 0 }],
-  ['no more than the beginning', 'stalled', { kind: 'stall', piece: 100, times: 2 }],
+  ['a tenth of what it gets', 'slow', { kind: 'slow', piece }],
+  ['no more than the beginning', 'stalled', { kind: 'stall', piece, times: 2 }],
 ] as const)(
   'a relay gives %s: both that it feeds leave, one names it',
   async (_what, fault, outgoing) => {
-    fleet = await fleetFixture({ nodes: 6, packages });
+    fleet = await fleetFixture({ nodes: 6, packages: [{ name: 'bigdata', size: 75 * MB }] });
     const [owner = 0, relay = 0, other = 0, ...rest] = await fleet.ranking(bigdata().sha256);
     const [first = 0, second = 0, third = 0] = rest;
     await fleet.spoil(relay, { outgoing });
