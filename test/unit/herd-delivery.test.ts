@@ -160,10 +160,11 @@ describe('whether bytes are waited for', () => {
   });
 
   test('they are not any more when none will come', async () => {
-    const { content, told } = await beginning(async (at) => {
+    const { content, told, arrived } = await beginning(async (at) => {
       if (at > PIECE_BYTES) throw new Error('upstream went away');
     });
     await told;
+    expect(arrived()).toBe(true);
     content.close();
   });
 });
