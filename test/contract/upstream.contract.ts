@@ -1,6 +1,7 @@
 // What every upstream must do. Called with a way to make one and what it fetches from.
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { digestOf } from '../../node/content/digest.ts';
+import type { Step } from '../../node/metrics/ways.ts';
 import { seededRandom } from '../../node/platform/random.ts';
 import type { Upstream, UpstreamRequest } from '../../node/transfer/upstream.ts';
 
@@ -58,6 +59,16 @@ export function upstreamContract(name: string, make: () => Promise<UpstreamFixtu
       expect([typeof head.etag, typeof head.lastModified]).toEqual(['string', 'string']);
       expect(digestOf(await read(chunks))).toBe(digestOf(body));
       await idle();
+    });
+
+    it('and tells it on the way of the request', async () => {
+      const { get, url } = await fixture();
+      const steps: Step[] = [];
+      const { body: chunks } = await get({ trace: { id: 'r1', note: (step) => steps.push(step) } });
+      await read(chunks);
+      const { host } = new URL(url);
+      const tookMs = expect.any(Number);
+      expect(steps).toEqual([{ what: 'upstream', host, status: 200, tookMs }]);
     });
 
     it('with nothing, where a file is empty', async () => {
@@ -184,6 +195,17 @@ export function upstreamContract(name: string, make: () => Promise<UpstreamFixtu
       await chunks.return?.();
       expect(await chunks.next()).toMatchObject({ done: true });
       await idle();
+    });
+
+    it('ends when its reader does while it waits, and nothing more is asked', async () => {
+      const { get, asked, idle } = await fixture({ body, after: 100_000, end: 'stall' });
+      const chunks = (await get()).body[Symbol.asyncIterator]();
+      for (let got = 0; got < 100_000; ) got += (await chunks.next()).value.length;
+      const reading = chunks.next();
+      await chunks.return?.();
+      expect(await reading).toMatchObject({ done: true });
+      await idle();
+      expect(asked()).toBe(1);
     });
 
     it('ends once', async () => {

@@ -69,6 +69,8 @@ export class ResumingBody implements AsyncIterableIterator<Buffer> {
         if (chunk) return { done: false, value: chunk };
         this.#ended = true;
       } catch (thrown) {
+        // Ended by its reader: there is nothing to go on with.
+        if (this.#ended) break;
         await this.#resume(thrown, attempt, waitingSince);
       }
     }
