@@ -30,7 +30,7 @@ import { Counters } from './metrics/counters.ts';
 import { Ways } from './metrics/ways.ts';
 import { type Clock, deadlineSignal, systemClock } from './platform/clock.ts';
 import { collectWhileIdle, youngGarbage } from './platform/garbage.ts';
-import { type InheritedSocket, socketsOf } from './platform/listen-fds.ts';
+import type { InheritedSocket } from './platform/listen-fds.ts';
 import type { Log } from './platform/log.ts';
 import { openFilesMax } from './platform/open-files-max.ts';
 import { type Random, systemRandom } from './platform/random.ts';
@@ -293,7 +293,7 @@ async function openAptDoor(
   started.add({ close: async () => tunnels.close() });
   const aptDoor = new AptDoor(
     { delivery, pages, tunnels, counters, ways, clock, log },
-    { listen: config.aptListen, fds: socketsOf('apt', sockets) },
+    { listen: config.aptListen, fds: sockets.map(({ fd }) => fd) },
   );
   started.add({ close: () => aptDoor.close(DRAIN_MS) });
   await aptDoor.listen();

@@ -1,4 +1,4 @@
-// Sockets that a service manager opened and handed over: sd_listen_fds(3).
+// Sockets that a service manager opened and handed over, all of them for apt: sd_listen_fds(3).
 
 export interface InheritedSocket {
   readonly fd: number;
@@ -22,9 +22,4 @@ export function takeInheritedSockets(env: NodeJS.ProcessEnv, pid: number): Inher
     fd: firstFd + index,
     name: names[index] || 'unknown',
   }));
-}
-
-/** A socket named `peer` is the peer door's, all others are the apt door's. */
-export function socketsOf(door: 'apt' | 'peer', sockets: readonly InheritedSocket[]): number[] {
-  return sockets.filter(({ name }) => (name === 'peer') === (door === 'peer')).map(({ fd }) => fd);
 }

@@ -62,6 +62,7 @@ export interface Progress extends LinkNews {
   readonly digest: Digest;
   readonly member: string;
   readonly have: number;
+  /** Nobody reads it any more, but members of protocol 1 refuse a report without it. */
   readonly source: string;
   /** Nothing has come for seconds, and the member's own link has room. */
   readonly idle?: boolean;

@@ -36,8 +36,6 @@ export interface UpstreamResponse {
   readonly lastModified?: string;
   readonly etag?: string;
   readonly contentType?: string;
-  /** Where redirects ended. */
-  readonly finalUrl: string;
   /**
    * The bytes in order, resumed over broken connections; none but with status 200. Throws HerdError
    * UPSTREAM_STALLED, UPSTREAM_ERROR or UPSTREAM_UNREACHABLE when upstream gives no more, or the

@@ -223,7 +223,7 @@ test('follows redirects, without credentials to another origin', async () => {
     immutable: true,
     authorization: 'Basic eA==',
   });
-  expect(response.finalUrl).toBe(`${target.url}/b.deb`);
+  expect(target.requests[0]?.url).toBe('/b.deb');
   expect((await read(response.body)).equals(body)).toBe(true);
   expect(first.requests[0]?.headers.authorization).toBe('Basic eA==');
   expect(target.requests[0]?.headers.authorization).toBeUndefined();

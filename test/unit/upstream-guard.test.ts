@@ -4,7 +4,7 @@ import { isSpecialAddress } from '../../node/wire/addresses.ts';
 
 const guard = createUpstreamGuard(
   { archives: () => ['archive.ubuntu.com', '10.0.0.5:8080', 'apt.internal', '[fd00::5]'] },
-  { allow: ['*.corp.example', 'localhost:9000'] },
+  { allow: ['a.corp.example:25', 'localhost:9000'] },
 );
 
 test.each([
@@ -12,7 +12,7 @@ test.each([
   ['https://ppa.launchpad.net/'],
   ['http://mirror.example:8080/'],
   ['http://10.0.0.5:8080/'],
-  ['http://a.corp.example/'],
+  ['http://a.corp.example:25/'],
   ['http://localhost:9000/'],
   ['http://[fd00::5]/'],
 ])('%s may be fetched', (url) => {
@@ -30,7 +30,7 @@ test.each([
   ['http://x.localhost./'],
   ['http://169.254.169.254/latest/meta-data'],
   ['http://mirror.example:22/'],
-  ['http://corp.example:25/'],
+  ['http://b.corp.example:25/'],
 ])('%s may not', (url) => {
   expect(guard.url(new URL(url))).toEqual(expect.any(String));
 });

@@ -86,13 +86,12 @@ export class UndiciUpstream implements Upstream {
     // Bytes that may have changed cannot be continued without their validator: start over.
     const from = request.immutable ? (request.from ?? 0) : 0;
     const answer = await this.#openWithRetries(request, from);
-    const { status, headers, url } = answer;
+    const { status, headers } = answer;
     const good = status === 200 || status === 206;
     if (!good) answer.drop();
     return {
       status: good ? 200 : status,
       from: good ? answer.from : 0,
-      finalUrl: url.href,
       ...(good && answer.size !== undefined ? { size: answer.size } : {}),
       ...optional('lastModified', single(headers['last-modified'])),
       ...optional('etag', single(headers.etag)),

@@ -16,7 +16,7 @@ interface UpstreamGuardDeps {
 }
 
 interface UpstreamGuardOptions {
-  /** More such hosts from the configuration; `*.domain` stands for every host below it. */
+  /** More such hosts, from the configuration. */
   readonly allow: readonly string[];
 }
 
@@ -66,11 +66,7 @@ function isListed(url: URL, entries: Iterable<string>): boolean {
     if (!match?.[1]) continue;
     const rightPort =
       match[2] === undefined ? port === 80 || port === 443 : Number(match[2]) === port;
-    if (rightPort && matchesHost(match[1], host)) return true;
+    if (rightPort && match[1] === host) return true;
   }
   return false;
-}
-
-function matchesHost(pattern: string, host: string): boolean {
-  return pattern.startsWith('*.') ? host.endsWith(pattern.slice(1)) : host === pattern;
 }
