@@ -47,7 +47,6 @@ import { createUpstreamGuard } from './transfer/upstream/upstream-guard.ts';
 import type { Upstream } from './transfer/upstream.ts';
 import { version } from './version.ts';
 import { listenWidely } from './wire/http-server.ts';
-import { pskClientOptions, pskServerOptions } from './wire/tls-psk.ts';
 
 export interface NodeDeps {
   readonly log: Log;
@@ -187,11 +186,10 @@ function openSolo({ config, platform }: Site, base: Base) {
 async function openHerd(site: Site, base: Base, key: FleetKey) {
   const { config, platform, decorate, started } = site;
   const { counters, sources } = base;
+  const { credentials } = key;
   const self = ownMember(config, base);
   const tracker = await openTracker(site, key);
-  const plainPeers = started.add(
-    new HttpPeers({ ...platform, pool: base.pool, tls: pskClientOptions(key.tls) }),
-  );
+  const plainPeers = started.add(new HttpPeers({ ...platform, pool: base.pool, credentials }));
   const peers = decorate.peers?.(plainPeers) ?? plainPeers;
   const fleet = await TrackerFleet.open(
     {
@@ -204,7 +202,7 @@ async function openHerd(site: Site, base: Base, key: FleetKey) {
     {
       self,
       trackers: tracker ? [tracker.localUrl, ...config.tracker] : config.tracker,
-      key: key.tls,
+      credentials,
       listFile: join(base.folder.path, 'members.json'),
     },
   );
@@ -229,11 +227,11 @@ async function openHerd(site: Site, base: Base, key: FleetKey) {
 
 async function openTracker(
   { config, platform, started }: Site,
-  key: FleetKey,
+  { credentials }: FleetKey,
 ): Promise<Tracker | undefined> {
   if (config.trackerListen === undefined) return undefined;
   const { host, port } = config.trackerListen;
-  return started.add(await startTracker(platform, { host, port, key: key.tls }));
+  return started.add(await startTracker(platform, { host, port, credentials }));
 }
 
 function ownMember(config: Config, { folder: { id, epoch }, sources }: Base) {
@@ -264,7 +262,7 @@ async function openPeerDoor(site: Site, base: Base, net: Herd, core: Core): Prom
   const members = () => net.fleet.membersForPeers();
   const door = createPeerDoor(
     { serving, links, ways, members, counters, pool, clock, log, outgoing },
-    { tls: pskServerOptions(net.key.tls) },
+    { credentials: net.key.credentials },
   );
   started.add({ close: async () => void (await door.close()) });
   await listenWidely(door, config.peerListen);

@@ -4,8 +4,8 @@ import { PROTOCOL_VERSION } from '../node/limits.ts';
 import { type Clock, sleep } from '../node/platform/clock.ts';
 import type { Log } from '../node/platform/log.ts';
 import type { Random } from '../node/platform/random.ts';
+import type { Credentials } from '../node/wire/credentials.ts';
 import { Pool } from '../node/wire/http-client.ts';
-import { pskClientOptions } from '../node/wire/tls-psk.ts';
 import type { AnnounceAnswer, Announcement, Member, MemberChange, Vitals } from './protocol.ts';
 import { parseChange } from './validate.ts';
 
@@ -34,8 +34,7 @@ export interface TrackerClientDeps {
 export interface TrackerClientOptions {
   /** `https://host:port`; a scheme is not needed. */
   readonly url: string;
-  /** 32 bytes, the `tls` part of the fleet key. */
-  readonly key: Buffer;
+  readonly credentials: Credentials;
 }
 
 export class TrackerClient {
@@ -50,8 +49,9 @@ export class TrackerClient {
   constructor(deps: TrackerClientDeps, options: TrackerClientOptions) {
     this.#deps = deps;
     this.url = trackerOrigin(options.url);
+    const host = new URL(this.url).hostname;
     this.#pool = new Pool(this.url, {
-      connect: { ...pskClientOptions(options.key), timeout: ANSWER_MS },
+      connect: { ...options.credentials.client(host), timeout: ANSWER_MS },
       connections: 2,
       headersTimeout: ANSWER_MS,
       bodyTimeout: SILENCE_MS,

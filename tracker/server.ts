@@ -6,6 +6,7 @@ import type { Clock } from '../node/platform/clock.ts';
 import { isEverywhere, reachableHost } from '../node/platform/everywhere.ts';
 import type { Log } from '../node/platform/log.ts';
 import type { Random } from '../node/platform/random.ts';
+import type { Credentials } from '../node/wire/credentials.ts';
 import {
   createServer,
   type HttpReply,
@@ -13,7 +14,6 @@ import {
   type HttpServer,
   listenWidely,
 } from '../node/wire/http-server.ts';
-import { pskServerOptions } from '../node/wire/tls-psk.ts';
 import { Followers } from './followers.ts';
 import { announceIntervalMs, MemberTable, type TableEntry } from './member-table.ts';
 import type { AnnounceAnswer, Announcement, Member, MemberChange } from './protocol.ts';
@@ -31,8 +31,7 @@ export interface TrackerOptions {
   readonly host: string;
   /** 0 for any free one. */
   readonly port: number;
-  /** 32 bytes, the `tls` part of the fleet key. */
-  readonly key: Buffer;
+  readonly credentials: Credentials;
 }
 
 /** `GET /v1/fleet`: the list with what each member last said of itself. */
@@ -55,7 +54,7 @@ export interface Tracker {
 /** Listens, alone (`debherd tracker`) or inside a node. Throws the listener's own error. */
 export async function startTracker(deps: TrackerDeps, options: TrackerOptions): Promise<Tracker> {
   const service = new TrackerService(deps, options);
-  const server = createServer({ tls: pskServerOptions(options.key) });
+  const server = createServer({ credentials: options.credentials });
   service.route(server);
   const url = await listenWidely(server, options);
   const port = Number(new URL(url).port);

@@ -44,10 +44,10 @@ async function startTracker(config: Config, log: Log): Promise<Service> {
   }
   const { readFleetKey } = await import('../fleet/fleet-key.ts');
   const { startTracker: start } = await import('../../tracker/server.ts');
-  const { tls: key } = await readFleetKey(fleetKeyFile);
+  const { credentials } = await readFleetKey(fleetKeyFile);
   const tracker = await start(
     { clock: systemClock, random: systemRandom, log },
-    { ...trackerListen, key },
+    { ...trackerListen, credentials },
   );
   log.info({ url: tracker.url }, 'tracker serves');
   return tracker;

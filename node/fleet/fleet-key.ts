@@ -2,10 +2,12 @@
 import { hkdfSync } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { HerdError, reasonOf } from '../errors.ts';
+import type { Credentials } from '../wire/credentials.ts';
+import { pskCredentials } from '../wire/tls-psk.ts';
 
 export interface FleetKey {
-  /** 32 bytes: the external PSK of TLS 1.3 between members and trackers. */
-  readonly tls: Buffer;
+  /** Of members and trackers towards each other. */
+  readonly credentials: Credentials;
   /** 32 bytes: seals the datagrams of the DHT. */
   readonly dhtSeal: Buffer;
   /** 32 bytes: turns digests into DHT keys. */
@@ -36,7 +38,11 @@ export function deriveFleetKey(secret: string): FleetKey {
   const material = keyMaterial(secret.trim());
   const derive = (use: string) =>
     Buffer.from(hkdfSync('sha256', material, 'debherd fleet key v1', use, 32));
-  return { tls: derive('tls'), dhtSeal: derive('dht-seal'), dhtKey: derive('dht-key') };
+  return {
+    credentials: pskCredentials(derive('tls')),
+    dhtSeal: derive('dht-seal'),
+    dhtKey: derive('dht-key'),
+  };
 }
 
 // The same key in hex and in base64 is the same key; anything else is a passphrase.

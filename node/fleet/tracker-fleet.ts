@@ -5,6 +5,7 @@ import { reasonOf } from '../errors.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Random } from '../platform/random.ts';
+import type { Credentials } from '../wire/credentials.ts';
 import { Blames } from './blames.ts';
 import type { Blame, Fault, Fleet, RankOptions } from './fleet.ts';
 import { LastList } from './last-list.ts';
@@ -29,8 +30,7 @@ export interface TrackerFleetOptions {
   readonly self: Member;
   /** URLs (`https://host:port`), in any order; all are used at once. */
   readonly trackers: readonly string[];
-  /** 32 bytes, the `tls` part of the fleet key. */
-  readonly key: Buffer;
+  readonly credentials: Credentials;
   /** Where the last list is kept, a file in the state folder. */
   readonly listFile: string;
   /** Elections wait until nobody joined for so long ... */
@@ -86,7 +86,7 @@ export class TrackerFleet implements Fleet {
       quietMs: options.settleMs ?? 250,
       deadlineMs: options.deadlineMs ?? 2000,
     });
-    this.#clients = options.trackers.map((url) => this.#client(url, options.key));
+    this.#clients = options.trackers.map((url) => this.#client(url, options.credentials));
     for (const client of this.#clients) client.start();
     if (this.#clients.length === 0) this.#settling.end();
     const exchangeMs = (options.exchangeMs ?? 30_000) * (0.75 + 0.5 * random.next());
@@ -170,7 +170,7 @@ export class TrackerFleet implements Fleet {
     await this.#lastList.flush();
   }
 
-  #client(url: string, key: Buffer): TrackerClient {
+  #client(url: string, credentials: Credentials): TrackerClient {
     const { clock, random, log, vitals, trackerMessage } = this.#deps;
     const nowMs = () => clock.monotonicMs();
     return new TrackerClient(
@@ -184,7 +184,7 @@ export class TrackerFleet implements Fleet {
         onDown: () => this.#changed(this.#list.down(url, nowMs())),
         onMessage: () => trackerMessage?.(),
       },
-      { url, key },
+      { url, credentials },
     );
   }
 

@@ -1,7 +1,7 @@
 // The one importer of Fastify: HTTP as a server, on every port but apt's.
 import { createServer as createTcpServer, type ListenOptions, type Server } from 'node:net';
-import type { TlsOptions } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { Credentials } from './credentials.ts';
 
 export type {
   FastifyInstance as HttpServer,
@@ -10,8 +10,8 @@ export type {
 };
 
 interface HttpServerOptions {
-  /** TLS options of the listener (wire/tls-psk.ts); plain HTTP without. */
-  readonly tls?: TlsOptions;
+  /** Plain HTTP without. */
+  readonly credentials?: Credentials;
   /**
    * Idle keep-alive connections are closed after this many milliseconds. It must outlast the
    * clients' own, or a request meets a connection that was just closed.
@@ -39,8 +39,8 @@ export function createServer(options: HttpServerOptions = {}): FastifyInstance {
     return503OnClosing: false,
     exposeHeadRoutes: false,
   } as const;
-  if (options.tls === undefined) return fastify(common);
-  const secure = fastify({ ...common, https: options.tls });
+  if (options.credentials === undefined) return fastify(common);
+  const secure = fastify({ ...common, https: options.credentials.server() });
   return secure as unknown as FastifyInstance;
 }
 

@@ -4,14 +4,15 @@
 import type { Socket, SocketConstructorOpts } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../platform/clock.ts';
+import type { ClientTls } from './credentials.ts';
 import { AnswerReader } from './http-answer.ts';
 import type { Job } from './peer-exchange.ts';
-import { type pskClientOptions, TCP_KEEPALIVE_MS } from './tls-psk.ts';
+import { TCP_KEEPALIVE_MS } from './tls-psk.ts';
 
 export interface PeerEndpoint {
   readonly address: string;
   readonly port: number;
-  readonly tls: ReturnType<typeof pskClientOptions>;
+  readonly tls: ClientTls;
   /** To a listening socket and through the handshake. */
   readonly connectTimeoutMs: number;
   /**

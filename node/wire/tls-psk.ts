@@ -1,6 +1,7 @@
 // TLS 1.3 with an external pre-shared key (RFC 8446, 4.2.11): whoever knows the key is let in,
 // and no certificate counts for anything.
-import { createSecureContext, type TlsOptions } from 'node:tls';
+import { createSecureContext } from 'node:tls';
+import type { ClientTls, Credentials } from './credentials.ts';
 
 const IDENTITY = 'debherd';
 
@@ -17,25 +18,31 @@ const suite = {
   maxVersion: 'TLSv1.3',
 } as const;
 
-/** For a listener: refuses every client that does not know `key` (32 bytes). */
-export function pskServerOptions(key: Buffer): TlsOptions {
+/** The credentials of whoever knows `key` (32 bytes). */
+export function pskCredentials(key: Buffer): Credentials {
+  let client: ClientTls | undefined;
   return {
-    ...suite,
-    keepAlive: true,
-    keepAliveInitialDelay: TCP_KEEPALIVE_MS,
-    pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
+    server: () => ({
+      ...suite,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+      pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
+    }),
+    client: () => {
+      client ??= clientOptions(key);
+      return client;
+    },
   };
 }
 
-/** For a client: refuses every server that does not know `key` (32 bytes). */
-export function pskClientOptions(key: Buffer) {
+function clientOptions(key: Buffer): ClientTls {
   return {
     // One context for all connections: building it costs more than the handshake.
     secureContext: createSecureContext({ ...suite, ca: [] }),
     ...suite,
     ca: [],
     rejectUnauthorized: true,
-    // undici's session cache would resume without the callback, and so without this key.
+    // A resumed session would do without the callback, and so without this key.
     maxCachedSessions: 0,
     pskCallback: () => ({ psk: key, identity: IDENTITY }),
     // Called only when the server showed a certificate, hence did not prove to know the key.

@@ -12,7 +12,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { deriveFleetKey } from '../../node/fleet/fleet-key.ts';
-import { pskClientOptions } from '../../node/wire/tls-psk.ts';
 import { tinyPackages } from '../fixtures/archive.ts';
 import { createDaemon, type Daemon } from '../fixtures/daemon.ts';
 import { type FleetFixture, fleetFixture } from '../fixtures/fleet.ts';
@@ -68,9 +67,9 @@ test('a member that shows a certificate instead of knowing the key gets no reque
   fleet = await fleetFixture({ nodes: 2, packages });
   const address = loopbackAddress(9);
   const { seen, port } = await rogue(address);
-  const { tls } = await fleetKey();
+  const { credentials } = await fleetKey();
   const member = memberFixture(9, { name: 'rogue', address, port, epoch: 1 });
-  const { client } = followerFixture(fleet.host(0).daemon.trackerUrl, member, tls);
+  const { client } = followerFixture(fleet.host(0).daemon.trackerUrl, member, credentials);
   client.start();
   cleanups.push(() => client.close());
   await fleet.complete(3);
@@ -106,7 +105,7 @@ test('a stranger gets nothing out of the DHT, the peer port and the tracker', as
   await new Promise<void>((resolve) => udp.connect(peerPort, address, resolve));
   for (const text of datagrams) udp.send(text);
   const tracker = new URL(daemon.trackerUrl);
-  const wrong = pskClientOptions(deriveFleetKey('some other key of 16').tls);
+  const wrong = deriveFleetKey('some other key of 16').credentials.client(address);
   for (const port of [peerPort, Number(tracker.port)]) {
     const request = `GET /v1/members HTTP/1.1\r\nHost: ${address}\r\nConnection: close\r\n\r\n`;
     expect.soft(await gotBy(connect(port, address), request)).toBe('');
@@ -120,7 +119,7 @@ test('a stranger gets nothing out of the DHT, the peer port and the tracker', as
   await fleet.complete();
   // Who knows the key is served at the same place.
   const socket = tlsConnect({
-    ...pskClientOptions((await fleetKey()).tls),
+    ...(await fleetKey()).credentials.client(address),
     host: address,
     port: peerPort,
   });

@@ -29,7 +29,7 @@ async function node(n: number, tracker: string, port: number) {
     {
       self,
       trackers: [tracker],
-      key: fleetKeyFixture.tls,
+      credentials: fleetKeyFixture.credentials,
       listFile: join(folder, `${n}.json`),
       settleMs: 50,
       deadlineMs: 300,

@@ -19,13 +19,13 @@ import { MemoryStore } from '../../node/store/memory-store.ts';
 import { HttpPeers } from '../../node/transfer/peer/http-peers.ts';
 import type { NameAnswer, PieceStream, Want } from '../../node/transfer/peers.ts';
 import { encode, PIECES_TYPE } from '../../node/wire/frames.ts';
-import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
+import { pskCredentials } from '../../node/wire/tls-psk.ts';
 import { hashesOf } from '../contract/store.contract.ts';
 import { ManualClock } from '../fixtures/manual-clock.ts';
 import { memberFixture } from '../fixtures/members.ts';
 import { waysFixture } from '../fixtures/ways.ts';
 
-const key = Buffer.alloc(32, 7);
+const credentials = pskCredentials(Buffer.alloc(32, 7));
 const body = Buffer.alloc(160 * PIECE_BYTES + 5, 'debherd');
 const digest = digestOf(body);
 const tail = Buffer.from('t');
@@ -42,10 +42,7 @@ function client(
   options: ConstructorParameters<typeof HttpPeers>[1] = {},
   clock: Clock = systemClock,
 ) {
-  const peers = new HttpPeers(
-    { pool: new PiecePool(), clock, tls: pskClientOptions(key) },
-    options,
-  );
+  const peers = new HttpPeers({ pool: new PiecePool(), clock, credentials }, options);
   ends.push(() => peers.close());
   return peers;
 }
@@ -101,7 +98,7 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
       clock: systemClock,
       log: silentLog,
     },
-    { tls: pskServerOptions(key) },
+    { credentials },
   );
   await server.listen({ host: '127.0.0.1', port: 0 });
   ends.push(() => server.close());
@@ -111,7 +108,7 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
 
 /** A peer that answers as it likes. */
 async function rogue(handle: Parameters<typeof createServer>[1]) {
-  const server: Server = createServer(pskServerOptions(key), handle);
+  const server: Server = createServer(credentials.server(), handle);
   let connections = 0;
   server.on('connection', () => connections++);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -434,11 +431,10 @@ describe('a peer that misbehaves', () => {
 
   test('a wrong key, or nobody there', async () => {
     const { peer } = await door();
-    const tls = pskClientOptions(Buffer.alloc(32, 8));
     const stranger = new HttpPeers({
       pool: new PiecePool(),
       clock: systemClock,
-      tls,
+      credentials: pskCredentials(Buffer.alloc(32, 8)),
     });
     ends.push(() => stranger.close());
     await expect(stranger.members(peer, { signal: signal() })).rejects.toMatchObject(failed);

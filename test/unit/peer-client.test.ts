@@ -16,9 +16,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../node/platform/clock.ts';
 import { PeerClient } from '../../node/wire/peer-client.ts';
 import type { Exchange, PeerRequest } from '../../node/wire/peer-exchange.ts';
-import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
+import { pskCredentials } from '../../node/wire/tls-psk.ts';
 
-const key = Buffer.alloc(32, 7);
+const credentials = pskCredentials(Buffer.alloc(32, 7));
 const ends: (() => unknown)[] = [];
 afterEach(() => {
   for (const end of ends.splice(0).reverse()) end();
@@ -40,12 +40,12 @@ async function listening(server: Server) {
 }
 
 const serve = (answer: (request: IncomingMessage, response: ServerResponse) => void) =>
-  listening(createServer(pskServerOptions(key), answer));
+  listening(createServer(credentials.server(), answer));
 
 /** A server that sends what it likes for each request. */
 const raw = (answer: (socket: TLSSocket, count: number) => void) => {
   let count = 0;
-  const server = createTlsServer(pskServerOptions(key), (socket) => {
+  const server = createTlsServer(credentials.server(), (socket) => {
     socket.on('error', () => {});
     socket.on('data', () => answer(socket, ++count));
   });
@@ -95,7 +95,7 @@ function client(port: number, options: Partial<ConstructorParameters<typeof Peer
     {
       address: '127.0.0.1',
       port,
-      tls: pskClientOptions(key),
+      tls: credentials.client('127.0.0.1'),
       connectTimeoutMs: 5_000,
       reachMs: 5_000,
       retryMs: 5_000,
@@ -464,7 +464,7 @@ describe('a peer that', () => {
   });
 
   test('does not know the key', async () => {
-    const stranger = createTlsServer(pskServerOptions(Buffer.alloc(32, 8)), () => {});
+    const stranger = createTlsServer(pskCredentials(Buffer.alloc(32, 8)).server(), () => {});
     const { port } = await listening(stranger as never);
     await expect(ask(client(port)).text).rejects.toThrow();
   });

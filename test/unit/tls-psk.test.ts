@@ -6,16 +6,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSecureContext, createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { deriveFleetKey } from '../../node/fleet/fleet-key.ts';
 import { KiB } from '../../node/limits.ts';
 import { systemClock } from '../../node/platform/clock.ts';
+import type { ClientTls, Credentials } from '../../node/wire/credentials.ts';
 import { Pool } from '../../node/wire/http-client.ts';
 import { createServer } from '../../node/wire/http-server.ts';
 import { PeerClient } from '../../node/wire/peer-client.ts';
-import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
+import { pskCredentials } from '../../node/wire/tls-psk.ts';
 
-const key = deriveFleetKey('the key of this fleet').tls;
-const otherKey = deriveFleetKey('the key of that fleet').tls;
+const ours = pskCredentials(Buffer.alloc(32, 7));
+const others = pskCredentials(Buffer.alloc(32, 8));
+const host = '127.0.0.1';
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -23,7 +24,7 @@ afterEach(async () => {
 
 async function pskServer(): Promise<{ url: string; requests: string[] }> {
   const requests: string[] = [];
-  const server = createServer({ tls: pskServerOptions(key) });
+  const server = createServer({ credentials: ours });
   server.get('/*', (request) => {
     requests.push(request.url);
     return { ok: true };
@@ -32,8 +33,8 @@ async function pskServer(): Promise<{ url: string; requests: string[] }> {
   return { url: await server.listen({ host: '127.0.0.1', port: 0 }), requests };
 }
 
-function get(url: string, psk: Buffer): Promise<number> {
-  const pool = new Pool(url, { connect: pskClientOptions(psk) });
+function get(url: string, credentials: Credentials): Promise<number> {
+  const pool = new Pool(url, { connect: credentials.client(host) });
   cleanups.push(() => pool.destroy());
   return pool.request({ path: '/x', method: 'GET' }).then(async ({ statusCode, body }) => {
     await body.dump();
@@ -44,7 +45,7 @@ function get(url: string, psk: Buffer): Promise<number> {
 describe('TLS by fleet key', () => {
   it('serves whoever knows the key, on many connections', async () => {
     const { url, requests } = await pskServer();
-    expect(await Promise.all([get(url, key), get(url, key), get(url, key)])).toEqual([
+    expect(await Promise.all([get(url, ours), get(url, ours), get(url, ours)])).toEqual([
       200, 200, 200,
     ]);
     expect(requests).toHaveLength(3);
@@ -52,9 +53,9 @@ describe('TLS by fleet key', () => {
 
   it('refuses another key at both ends', async () => {
     const { url, requests } = await pskServer();
-    await expect(get(url, otherKey)).rejects.toThrow(/bad record|decrypt|alert|SSL|socket/i);
+    await expect(get(url, others)).rejects.toThrow(/bad record|decrypt|alert|SSL|socket/i);
     expect(requests).toEqual([]);
-    expect(await get(url, key)).toBe(200);
+    expect(await get(url, ours)).toBe(200);
   });
 
   it('refuses a client without a key', async () => {
@@ -67,7 +68,7 @@ describe('TLS by fleet key', () => {
 
   it('sends no request to a server that shows a certificate', async () => {
     const { port, certificate, received } = await certifiedServer();
-    await expect(get(`https://127.0.0.1:${port}`, key)).rejects.toThrow(/certificate/);
+    await expect(get(`https://127.0.0.1:${port}`, ours)).rejects.toThrow(/certificate/);
     // Even when the certificate itself would pass, as one of a trusted authority does.
     const pool = new Pool(`https://127.0.0.1:${port}`, { connect: trusting(certificate) });
     cleanups.push(() => pool.destroy());
@@ -77,18 +78,16 @@ describe('TLS by fleet key', () => {
 
   it('nor does the client for peers', async () => {
     const { port, certificate, received } = await certifiedServer();
-    await expect(ask(port, pskClientOptions(key))).rejects.toThrow(/certificate/);
+    await expect(ask(port, ours.client(host))).rejects.toThrow(/certificate/);
     await expect(ask(port, trusting(certificate))).rejects.toThrow(/not the fleet key/);
     expect(await received()).toBe(0);
   });
 });
 
-type PeerTls = ReturnType<typeof pskClientOptions>;
-
-/** As `pskClientOptions`, but `certificate` is one that counts. */
-function trusting(certificate: Buffer): PeerTls {
+/** As a client of the fleet, but `certificate` is one that counts. */
+function trusting(certificate: Buffer): ClientTls {
   const secureContext = createSecureContext({ ca: certificate, minVersion: 'TLSv1.3' });
-  return { ...pskClientOptions(key), secureContext };
+  return { ...ours.client(host), secureContext };
 }
 
 /** Answers whatever it is asked, and knows no key. */
@@ -116,7 +115,7 @@ async function certifiedServer() {
   return { port, certificate: own.cert, received };
 }
 
-function ask(port: number, tls: PeerTls): Promise<void> {
+function ask(port: number, tls: ClientTls): Promise<void> {
   const waits = { connectTimeoutMs: 5_000, reachMs: 5_000, retryMs: 5_000 };
   const client = new PeerClient(
     { clock: systemClock },

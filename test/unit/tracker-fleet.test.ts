@@ -47,7 +47,7 @@ async function node(
     {
       self: memberFixture(n),
       trackers,
-      key: fleetKeyFixture.tls,
+      credentials: fleetKeyFixture.credentials,
       listFile: options.listFile ?? (await listFile()),
       settleMs: 100,
       ...more,

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { deriveFleetKey } from '../../node/fleet/fleet-key.ts';
+import type { Credentials } from '../../node/wire/credentials.ts';
 import { Pool } from '../../node/wire/http-client.ts';
-import { pskClientOptions } from '../../node/wire/tls-psk.ts';
 import { trackerOrigin } from '../../tracker/client.ts';
 import type { Member } from '../../tracker/protocol.ts';
 import { memberFixture, vitalsFixture } from '../fixtures/members.ts';
@@ -12,21 +12,23 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
+const connect = fleetKeyFixture.credentials.client('127.0.0.1');
+
 async function tracker(options: Parameters<typeof trackerFixture>[0] = {}) {
   const started = await trackerFixture(options);
   cleanups.push(() => started.close());
   return started;
 }
 
-function follow(url: string, member: Member, key?: Buffer) {
-  const follower = followerFixture(url, member, key);
+function follow(url: string, member: Member, credentials?: Credentials) {
+  const follower = followerFixture(url, member, credentials);
   cleanups.push(() => follower.client.close());
   follower.client.start();
   return follower;
 }
 
 async function ask(url: string, path: string, body?: unknown) {
-  const pool = new Pool(url, { connect: pskClientOptions(fleetKeyFixture.tls) });
+  const pool = new Pool(url, { connect });
   cleanups.push(() => pool.destroy());
   const post = { method: 'POST', headers: { 'content-type': 'application/json' } } as const;
   const answer = await pool.request(
@@ -75,7 +77,7 @@ describe('the tracker and its client', () => {
     const { url } = await tracker();
     const first = follow(url, memberFixture(1));
     await first.until(() => first.list().length === 1);
-    const pool = new Pool(url, { connect: pskClientOptions(fleetKeyFixture.tls), connections: 8 });
+    const pool = new Pool(url, { connect, connections: 8 });
     cleanups.push(() => pool.destroy());
     await Promise.all(
       Array.from({ length: 59 }, async (_, n) => {
@@ -156,7 +158,7 @@ describe('the tracker and its client', () => {
 
   it('gives nothing to a node with another key, which says so once', async () => {
     const { url, report } = await tracker();
-    const stranger = follow(url, one, deriveFleetKey('the key of that fleet').tls);
+    const stranger = follow(url, one, deriveFleetKey('the key of that fleet').credentials);
     await stranger.until(() => stranger.warnings.length > 0);
     expect(stranger.warnings[0]).toMatch(/tracker does not answer: ./);
     expect(stranger.changes).toEqual([]);

@@ -1,6 +1,5 @@
 // The peer port: what other members may ask of this node. All of it needs the fleet key.
 import type { ServerResponse } from 'node:http';
-import type { TlsOptions } from 'node:tls';
 import type { Member } from '../../../tracker/protocol.ts';
 import type { PiecePool } from '../../content/piece-pool.ts';
 import { HerdError, reasonOf } from '../../errors.ts';
@@ -21,6 +20,7 @@ import {
   wantOf,
 } from '../../transfer/peer/peer-messages.ts';
 import type { PieceRange } from '../../transfer/source.ts';
+import type { Credentials } from '../../wire/credentials.ts';
 import { frameSink } from '../../wire/frame-writer.ts';
 import { encode, PIECES_TYPE } from '../../wire/frames.ts';
 import {
@@ -61,11 +61,11 @@ interface StreamDeps extends WriterDeps {
 }
 
 interface PeerDoorOptions {
-  readonly tls: TlsOptions;
+  readonly credentials: Credentials;
 }
 
 export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): HttpServer {
-  const server = createServer({ tls: options.tls, keepAliveMs: KEEP_ALIVE_MS });
+  const server = createServer({ ...options, keepAliveMs: KEEP_ALIVE_MS });
   const streaming = { ...deps, watch: new QuietWatch(deps, { tickMs: TICK_MS }) };
   server.addHook('onRequest', async (request) => {
     deps.counters.add('peer.requests');

@@ -5,10 +5,10 @@ import { HerdError } from '../../errors.ts';
 import { KiB, PROTOCOL_VERSION } from '../../limits.ts';
 import type { Call } from '../../metrics/ways.ts';
 import type { Clock, Timer } from '../../platform/clock.ts';
+import type { Credentials } from '../../wire/credentials.ts';
 import { PeerClient } from '../../wire/peer-client.ts';
 import type { PeerRequest } from '../../wire/peer-exchange.ts';
 import { QuietWatch } from '../../wire/quiet-watch.ts';
-import type { pskClientOptions } from '../../wire/tls-psk.ts';
 import type {
   Claim,
   Hello,
@@ -36,7 +36,7 @@ import {
 interface HttpPeersDeps {
   readonly pool: PiecePool;
   readonly clock: Clock;
-  readonly tls: ReturnType<typeof pskClientOptions>;
+  readonly credentials: Credentials;
 }
 
 interface HttpPeersOptions extends Patience {
@@ -221,13 +221,12 @@ export class HttpPeers implements Peers {
     const key = keyOf(peer);
     let entry = this.#peers.get(key);
     if (!entry) {
-      const { tls } = this.#deps;
       const { connectTimeoutMs, reachMs, connectRetryMs } = this.#options;
       const { address, port } = peer;
       const options = {
         address,
         port,
-        tls,
+        tls: this.#deps.credentials.client(address),
         connectTimeoutMs,
         reachMs,
         retryMs: connectRetryMs,
