@@ -14,7 +14,10 @@ export function isSmall(size: number | undefined): boolean {
   return size !== undefined && size <= SMALL_BYTES;
 }
 
-/** Version of the peer and tracker protocols; sent with every message. */
+/**
+ * Version of the peer and tracker protocols, sent with every message. It grows when a message would
+ * be misunderstood by the version before, not for fields that it can ignore (wire/protocol.ts).
+ */
 export const PROTOCOL_VERSION = 1;
 
 /** Number of pieces of an object of `size` bytes; an empty object has none. */

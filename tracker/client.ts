@@ -1,11 +1,11 @@
 // A node's side of one tracker: announces the node and follows the list, for ever.
 import { HerdError, reasonOf } from '../node/errors.ts';
-import { PROTOCOL_VERSION } from '../node/limits.ts';
 import { type Clock, sleep } from '../node/platform/clock.ts';
 import type { Log } from '../node/platform/log.ts';
 import type { Random } from '../node/platform/random.ts';
 import type { Credentials } from '../node/wire/credentials.ts';
 import { Pool } from '../node/wire/http-client.ts';
+import { protocolsOf } from '../node/wire/protocol.ts';
 import type { AnnounceAnswer, Announcement, Member, MemberChange, Vitals } from './protocol.ts';
 import { parseChange } from './validate.ts';
 
@@ -43,6 +43,8 @@ export class TrackerClient {
   readonly #pool: Pool;
   readonly #closing = new AbortController();
   #connected = false;
+  /** What the tracker turned out to speak, until the stream ends: it may be upgraded then. */
+  #protocol: number | undefined;
   #failures = 0;
   #running: Promise<void> | undefined;
 
@@ -91,6 +93,7 @@ export class TrackerClient {
         if (!signal.aborted) this.#report(error);
       } finally {
         session.abort();
+        this.#protocol = undefined;
         this.#down();
       }
       await this.#pause();
@@ -98,7 +101,21 @@ export class TrackerClient {
   }
 
   async #announce(): Promise<AnnounceAnswer> {
-    const announcement: Announcement = { protocol: PROTOCOL_VERSION, ...this.#deps.describe() };
+    const described = this.#deps.describe();
+    const [own, before] = protocolsOf(described.member.protocol) as [number, number?];
+    try {
+      return await this.#post({ protocol: this.#protocol ?? own, ...described });
+    } catch (refusal) {
+      const settled = before === undefined || this.#protocol !== undefined;
+      if (settled || !isRefusal(refusal)) throw refusal;
+      const older = this.#post({ protocol: before, ...described });
+      const answer = await older.catch(() => Promise.reject(refusal));
+      this.#protocol = before;
+      return answer;
+    }
+  }
+
+  async #post(announcement: Announcement): Promise<AnnounceAnswer> {
     this.#deps.onMessage?.();
     const { statusCode, body } = await this.#pool.request({
       path: '/v1/announce',
@@ -174,6 +191,11 @@ export class TrackerClient {
     const delayMs = limit * (0.5 + 0.5 * this.#deps.random.next());
     await sleep(this.#deps.clock, delayMs, this.#closing.signal);
   }
+}
+
+/** A tracker of the version before knows no newer number, and says no more than that it is bad. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof HerdError && error.code === 'BAD_REQUEST';
 }
 
 /** `host:port` or a URL, as an origin. Throws HerdError BAD_REQUEST. */

@@ -33,6 +33,7 @@ export interface Vitals {
 
 /** `POST /v1/announce`: once at start, then every `intervalMs` of the answer. */
 export interface Announcement {
+  /** The member's own, or the one before it, which an older tracker speaks. */
   readonly protocol: number;
   readonly member: Member;
   readonly vitals: Vitals;

@@ -32,6 +32,8 @@ export interface TrackerOptions {
   /** 0 for any free one. */
   readonly port: number;
   readonly credentials: Credentials;
+  /** The newest that it speaks. */
+  readonly protocol?: number;
 }
 
 /** `GET /v1/fleet`: the list with what each member last said of itself. */
@@ -73,16 +75,16 @@ export async function startTracker(deps: TrackerDeps, options: TrackerOptions): 
 
 class TrackerService {
   readonly #deps: TrackerDeps;
-  readonly #host: string;
+  readonly #options: TrackerOptions;
   readonly #table: MemberTable;
   readonly #followers: Followers;
   readonly #sweep: { cancel(): void };
   // Open follow connections of each member id.
   readonly #following = new Map<string, number>();
 
-  constructor(deps: TrackerDeps, options: { host: string }) {
+  constructor(deps: TrackerDeps, options: TrackerOptions) {
     this.#deps = deps;
-    this.#host = options.host;
+    this.#options = options;
     this.#table = new MemberTable({
       tracker: deps.random.bytes(8).toString('hex'),
       firstView: deps.clock.nowMs(),
@@ -114,7 +116,7 @@ class TrackerService {
   }
 
   #announce(request: HttpRequest): AnnounceAnswer {
-    const announcement = parseAnnouncement(request.body);
+    const announcement = parseAnnouncement(request.body, this.#options.protocol);
     if (typeof announcement === 'string') throw badRequest(announcement);
     const remote = plainAddress(request.socket.remoteAddress ?? '');
     const member = this.#withAddress(announcement, remote);
@@ -128,7 +130,7 @@ class TrackerService {
 
   #withAddress({ member }: Announcement, remote: string): Member {
     if (member.address !== '' && !isEverywhere(member.address)) return member;
-    return { ...member, address: reachable(remote, this.#host) };
+    return { ...member, address: reachable(remote, this.#options.host) };
   }
 
   #members(request: HttpRequest, reply: HttpReply): HttpReply | MemberChange {

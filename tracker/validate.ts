@@ -1,6 +1,7 @@
 // What comes from another machine is checked before it becomes a member.
 import { isIP } from 'node:net';
 import { PROTOCOL_VERSION } from '../node/limits.ts';
+import { protocolsOf } from '../node/wire/protocol.ts';
 import type { Announcement, Member, MemberChange, Vitals } from './protocol.ts';
 
 const TEXT_MAX = 255;
@@ -8,18 +9,23 @@ const ARCHIVES_MAX = 1000;
 
 type Fields = Record<string, unknown>;
 
-/** The announcement in `value`, or one line saying what is wrong with it. */
-export function parseAnnouncement(value: unknown): Announcement | string {
+/**
+ * The announcement in `value`, or one line saying what is wrong with it. `own`: the newest protocol
+ * that this tracker speaks.
+ */
+export function parseAnnouncement(value: unknown, own = PROTOCOL_VERSION): Announcement | string {
   if (!isFields(value)) return 'an announcement is a JSON object';
-  if (value.protocol !== PROTOCOL_VERSION) {
+  const protocol = protocolsOf(own).find((version) => version === value.protocol);
+  if (protocol === undefined) {
     return (
-      `this tracker speaks protocol ${PROTOCOL_VERSION}, the node ${String(value.protocol)}: ` +
+      `this tracker speaks protocol ${protocolsOf(own).join(' and ')}, ` +
+      `the node ${String(value.protocol)}: ` +
       'install the same version of debherd on both'
     );
   }
   const member = parseMember(value.member);
   if (member === undefined) return 'the announcement describes no valid member';
-  return { protocol: PROTOCOL_VERSION, member, vitals: parseVitals(value.vitals) };
+  return { protocol, member, vitals: parseVitals(value.vitals) };
 }
 
 /** The member in `value` with nothing but the known fields, or undefined. */

@@ -40,9 +40,10 @@ export interface Fleet {
   ready(): Promise<void>;
   /**
    * Members by rendezvous rank for `key`: the owner first, then its successors. Only members that
-   * may go upstream; for `host` only those that have it in their apt sources, if any has. Members
-   * that are gone or wrong as far as this node knows come last, unless `unbiased` (who *is* the
-   * owner, whatever I think of it). Who is only stalled or slow keeps what it owns.
+   * may go upstream and speak a protocol that this node speaks; for `host` only those that have it
+   * in their apt sources, if any has. Members that are gone or wrong as far as this node knows come
+   * last, unless `unbiased` (who *is* the owner, whatever I think of it). Who is only stalled or
+   * slow keeps what it owns.
    */
   rank(key: string, options?: RankOptions): Member[];
   /** Adds a member heard of otherwise (peer exchange, an incoming request). */

@@ -1,5 +1,6 @@
 // Who comes first for a key among the members of one view, seen by this node.
 import type { Member } from '../../tracker/protocol.ts';
+import { sharedProtocol } from '../wire/protocol.ts';
 import type { Blames } from './blames.ts';
 import type { RankOptions } from './fleet.ts';
 import { RankTable } from './rendezvous.ts';
@@ -12,9 +13,12 @@ export class Ranking {
   // Tables by upstream host, built when first asked for.
   readonly #tables = new Map<string, RankTable>();
 
-  constructor(members: readonly Member[], blames: Blames) {
+  /** `own`: the newest protocol that this node speaks. */
+  constructor(members: readonly Member[], blames: Blames, own: number) {
     this.#blames = blames;
-    this.#members = members.filter((member) => member.upstream);
+    this.#members = members.filter(
+      ({ upstream, protocol }) => upstream && sharedProtocol(protocol, own) !== undefined,
+    );
   }
 
   /** As `Fleet.rank`. */

@@ -25,7 +25,7 @@ export class StaticFleet implements Fleet {
   constructor(deps: { readonly clock: Clock }, options: StaticFleetOptions) {
     this.self = options.self;
     this.#blames = new Blames(deps.clock);
-    this.#ranking = new Ranking([], this.#blames);
+    this.#ranking = new Ranking([], this.#blames, this.self.protocol);
     this.replace(options.others ?? []);
   }
 
@@ -47,7 +47,7 @@ export class StaticFleet implements Fleet {
     }
     this.#members = members;
     this.#list = [...members.values()];
-    this.#ranking = new Ranking(this.#list, this.#blames);
+    this.#ranking = new Ranking(this.#list, this.#blames, this.self.protocol);
     this.#view++;
     for (const listener of this.#listeners) listener();
   }

@@ -6,6 +6,7 @@ import type { Clock, Timer } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Random } from '../platform/random.ts';
 import type { Credentials } from '../wire/credentials.ts';
+import { sharedProtocol } from '../wire/protocol.ts';
 import { Blames } from './blames.ts';
 import type { Blame, Fault, Fleet, RankOptions } from './fleet.ts';
 import { LastList } from './last-list.ts';
@@ -81,7 +82,7 @@ export class TrackerFleet implements Fleet {
     this.#list = new MemberList({ self: options.self, graceMs: options.graceMs ?? 20_000 });
     this.#list.restore(lastMembers);
     this.#members = [...this.#list.members.values()];
-    this.#ranking = new Ranking(this.#members, this.#blames);
+    this.#ranking = new Ranking(this.#members, this.#blames, this.self.protocol);
     this.#settling = new Settling(clock, {
       quietMs: options.settleMs ?? 250,
       deadlineMs: options.deadlineMs ?? 2000,
@@ -203,18 +204,32 @@ export class TrackerFleet implements Fleet {
     if (fresh === undefined || this.#closed) return;
     const before = new Map(this.#members.map(({ id, epoch }) => [id, epoch]));
     for (const id of fresh) {
-      if (before.get(id) !== this.member(id)?.epoch) this.#blames.restarted(id);
+      const member = this.member(id);
+      if (before.get(id) !== member?.epoch) this.#blames.restarted(id);
+      if (member && !this.#understands(member)) this.#blameProtocol(member);
     }
     this.#members = [...this.#list.members.values()];
-    this.#ranking = new Ranking(this.#members, this.#blames);
+    this.#ranking = new Ranking(this.#members, this.#blames, this.self.protocol);
     this.#lastList.save(() => this.#members.filter(({ id }) => id !== this.self.id));
     for (const listener of this.#listeners) listener();
+  }
+
+  #understands({ protocol }: Member): boolean {
+    return sharedProtocol(protocol, this.self.protocol) !== undefined;
+  }
+
+  /** For people: such a member is not ranked at all. */
+  #blameProtocol(member: Member): void {
+    const detail = `speaks protocol ${member.protocol}, this node ${this.self.protocol}`;
+    this.blame(member, 'protocol', detail);
   }
 
   // Only while no tracker answers: one member, chosen by chance, is asked whom it knows.
   async #exchange(): Promise<void> {
     if (this.#closed || this.#clients.some(({ connected }) => connected)) return;
-    const others = this.membersForPeers().filter(({ id }) => id !== this.self.id);
+    const others = this.membersForPeers().filter(
+      (member) => member.id !== this.self.id && this.#understands(member),
+    );
     const other = others[Math.floor(this.#deps.random.next() * others.length)];
     if (other === undefined) return;
     try {

@@ -13,6 +13,7 @@ export interface PeerAddress {
   readonly name?: string;
   readonly address: string;
   readonly port: number;
+  readonly protocol?: number;
 }
 
 /** `GET /v1/hello`: to anybody. */

@@ -34,7 +34,8 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-const signal = () => new AbortController().signal;
+const controller = () => new AbortController();
+const signal = () => controller().signal;
 const failed = { code: 'SOURCE_FAILED' };
 const stalled = { code: 'SOURCE_STALLED' };
 
@@ -62,7 +63,7 @@ const resolution = { status: 200, digest, size: body.length, checkedAtMs: 1 };
 const resolved: NameAnswer = { kind: 'resolved', resolution, ageMs: 5, stale: false };
 
 /** The real door before an owner that has `body`. */
-async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
+async function door(verdict?: (want: Want) => Promise<WantVerdict>, protocol = 1) {
   const store = new MemoryStore();
   const partial = await store.partial(digest);
   await partial.append(body);
@@ -98,7 +99,7 @@ async function door(verdict?: (want: Want) => Promise<WantVerdict>) {
       clock: systemClock,
       log: silentLog,
     },
-    { credentials },
+    { credentials, protocol },
   );
   await server.listen({ host: '127.0.0.1', port: 0 });
   ends.push(() => server.close());
@@ -162,6 +163,45 @@ describe('a connection at hand', () => {
     const nobody = { address: '127.0.0.1', port: 9 };
     await peers.greet(nobody);
     expect(peers.connected(nobody)).toBe(false);
+  });
+});
+
+describe('old and new together', () => {
+  test.each([
+    [1, 1],
+    [1, 2],
+    [2, 1],
+    [2, 2],
+    [2, 3],
+    [3, 2],
+    [3, 3],
+  ])('a member of protocol %d gets what it asks of one of protocol %d', async (own, theirs) => {
+    const { peer } = await door(undefined, theirs);
+    const ask = client({ protocol: own }).members({ ...peer, protocol: theirs }, controller());
+    expect(await ask).toEqual([memberFixture(3)]);
+  });
+
+  test.each([
+    [1, 3],
+    [3, 1],
+  ])('a member of protocol %d does not even ask one of protocol %d', async (own, theirs) => {
+    const { peer, counters } = await door(undefined, theirs);
+    const other = { ...peer, name: 'host2', protocol: theirs };
+    const ask = client({ protocol: own }).members(other, controller());
+    const message = `host2 speaks protocol ${theirs}, this node ${own}`;
+    await expect(ask).rejects.toMatchObject({ ...failed, message });
+    expect(counters.get('peer.requests')).toBe(0);
+  });
+
+  test('one that is in no list is asked with the number of the version before', async () => {
+    const asked = client({ protocol: 2 });
+    for (const theirs of [1, 2]) {
+      const { peer } = await door(undefined, theirs);
+      expect(await asked.members(peer, controller())).toEqual([memberFixture(3)]);
+    }
+    const { peer } = await door(undefined, 3);
+    const message = /protocol 1: this member speaks 3 and 2/;
+    await expect(asked.members(peer, controller())).rejects.toThrow(message);
   });
 });
 

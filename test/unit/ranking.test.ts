@@ -78,7 +78,7 @@ describe('Ranking', () => {
   const names = (list: { name: string }[]) => list.map(({ name }) => name);
 
   it('leaves out who may not go upstream, and keeps to those that have the host', () => {
-    const ranking = new Ranking(members, new Blames(clock));
+    const ranking = new Ranking(members, new Blames(clock), 1);
     expect(ranking.rank('k')).toHaveLength(11);
     expect(names(ranking.rank('k', { host: hosts[0]! })).sort()).toEqual([
       'host3',
@@ -88,9 +88,19 @@ describe('Ranking', () => {
     expect(ranking.rank('k', { host: 'ppa.launchpad.net' })).toEqual(ranking.rank('k'));
   });
 
+  it.each([
+    [1, ['host1', 'host2']],
+    [2, ['host1', 'host2', 'host3']],
+    [3, ['host2', 'host3']],
+  ])('of protocol %d ranks who speaks it or the one before', (own, ranked) => {
+    const mixed = [1, 2, 3].map((n) => memberFixture(n, { protocol: n }));
+    const ranking = new Ranking(mixed, new Blames(clock), own);
+    expect(names(ranking.rank('k', { unbiased: true })).sort()).toEqual(ranked);
+  });
+
   it('puts members that are gone or wrong last, unless unbiased', () => {
     const blames = new Blames(clock);
-    const ranking = new Ranking(members, blames);
+    const ranking = new Ranking(members, blames, 1);
     const fair = names(ranking.rank('k'));
     blames.add(ranking.rank('k')[0]!, 'unreachable', '');
     blames.add(ranking.rank('k', { unbiased: true })[2]!, 'corrupt', '');
@@ -102,7 +112,7 @@ describe('Ranking', () => {
   it('leaves a busy member what it owns, and minds its other faults as ever', () => {
     const time = new ManualClock();
     const blames = new Blames(time);
-    const ranking = new Ranking(members, blames);
+    const ranking = new Ranking(members, blames, 1);
     const [owner, successor] = ranking.rank('k');
     const first = () => ranking.rank('k', { limit: 1 })[0]!.name;
     const harm = () => blames.of(owner!.id, { busy: false })?.fault;

@@ -182,6 +182,32 @@ describe('TrackerFleet', () => {
     expect(names(one)).toBe('host1 host2');
   });
 
+  it('names members of a protocol of others, and neither ranks nor asks them', async () => {
+    const file = await listFile();
+    const far = memberFixture(2, { protocol: 3 });
+    await writeFile(file, JSON.stringify([far]));
+    const asked: string[] = [];
+    const one = await node(1, [nowhere], {
+      listFile: file,
+      deadlineMs: 10,
+      asked: async ({ name }) => {
+        asked.push(name);
+        return [];
+      },
+    });
+    one.learn(memberFixture(3, { protocol: 3 }));
+    one.learn(memberFixture(4, { protocol: 2 }));
+    await one.ready();
+    while (asked.length === 0) await setImmediate();
+    expect(asked).toEqual(['host4']);
+    expect(names(one)).toBe('host1 host2 host3 host4');
+    const ranked = one.rank('k').map(({ name }) => name);
+    expect(ranked.sort()).toEqual(['host1', 'host4']);
+    expect(one.blames()).toMatchObject([
+      { name: 'host3', fault: 'protocol', detail: 'speaks protocol 3, this node 1' },
+    ]);
+  });
+
   it('learns its own address from the tracker, and tells new archives at once', async () => {
     const { url } = await tracker();
     const one = await node(1, [url], { self: memberFixture(1, { address: '' }) });

@@ -166,6 +166,45 @@ describe('the tracker and its client', () => {
   });
 });
 
+describe('old and new together', () => {
+  it.each([
+    [1, 1],
+    [1, 2],
+    [2, 1],
+    [2, 2],
+    [2, 3],
+    [3, 2],
+  ])('a node of protocol %d is listed by a tracker of protocol %d', async (own, theirs) => {
+    const { url, report } = await tracker({ protocol: theirs });
+    const node = follow(url, { ...one, protocol: own });
+    await node.until(() => node.list().length === 1);
+    expect(report().members.map(({ member }) => member.protocol)).toEqual([own]);
+    expect(node.warnings).toEqual([]);
+  });
+
+  it.each([
+    [1, 3, /speaks protocol 3 and 2, the node 1: install the same version/],
+    [3, 1, /speaks protocol 1, the node 3: install the same version/],
+  ])('a node of protocol %d hears why one of protocol %d refuses it', async (own, theirs, why) => {
+    const { url, report } = await tracker({ protocol: theirs });
+    const node = follow(url, { ...one, protocol: own });
+    await node.until(() => node.warnings.length > 0);
+    expect(node.warnings[0]).toMatch(why);
+    expect(report().members).toEqual([]);
+  });
+
+  it('a node speaks its own protocol with a tracker that was upgraded meanwhile', async () => {
+    const old = await tracker({ protocol: 1 });
+    const node = follow(old.url, { ...one, protocol: 2 });
+    await node.until(() => node.client.connected);
+    await old.close();
+    await node.until(() => !node.client.connected);
+    // It would refuse protocol 1.
+    await tracker({ port: old.port, protocol: 3 });
+    await node.until(() => node.client.connected);
+  });
+});
+
 describe('trackerOrigin', () => {
   it('takes host:port and URLs, and names what is neither', () => {
     expect(trackerOrigin('tracker.example:3144')).toBe('https://tracker.example:3144');

@@ -29,6 +29,7 @@ import {
   type HttpRequest,
   type HttpServer,
 } from '../../wire/http-server.ts';
+import { protocolsOf } from '../../wire/protocol.ts';
 import { QuietWatch } from '../../wire/quiet-watch.ts';
 import { type WriterDeps, writePieces } from './piece-writer.ts';
 
@@ -62,16 +63,20 @@ interface StreamDeps extends WriterDeps {
 
 interface PeerDoorOptions {
   readonly credentials: Credentials;
+  /** The newest that this node speaks. */
+  readonly protocol?: number;
 }
 
 export function createPeerDoor(deps: PeerDoorDeps, options: PeerDoorOptions): HttpServer {
-  const server = createServer({ ...options, keepAliveMs: KEEP_ALIVE_MS });
+  const server = createServer({ credentials: options.credentials, keepAliveMs: KEEP_ALIVE_MS });
+  const protocols = protocolsOf(options.protocol ?? PROTOCOL_VERSION);
   const streaming = { ...deps, watch: new QuietWatch(deps, { tickMs: TICK_MS }) };
   server.addHook('onRequest', async (request) => {
     deps.counters.add('peer.requests');
     const version = Number(request.headers['debherd-protocol']);
-    if (version === PROTOCOL_VERSION) return;
-    const message = `protocol ${version || 'unknown'}: this member speaks ${PROTOCOL_VERSION}`;
+    if (protocols.includes(version)) return;
+    const spoken = protocols.join(' and ');
+    const message = `protocol ${version || 'unknown'}: this member speaks ${spoken}`;
     throw new HerdError('BAD_REQUEST', message);
   });
   server.setErrorHandler((error, _request, reply) => {

@@ -8,6 +8,7 @@ import type { Clock, Timer } from '../../platform/clock.ts';
 import type { Credentials } from '../../wire/credentials.ts';
 import { PeerClient } from '../../wire/peer-client.ts';
 import type { PeerRequest } from '../../wire/peer-exchange.ts';
+import { protocolsOf, sharedProtocol } from '../../wire/protocol.ts';
 import { QuietWatch } from '../../wire/quiet-watch.ts';
 import type {
   Claim,
@@ -48,6 +49,8 @@ interface HttpPeersOptions extends Patience {
   readonly connectRetryMs: number;
   /** Of the quiet watch. */
   readonly tickMs: number;
+  /** The newest that this node speaks. */
+  readonly protocol: number;
 }
 
 const defaults: HttpPeersOptions = {
@@ -55,6 +58,7 @@ const defaults: HttpPeersOptions = {
   reachMs: 2_500,
   connectRetryMs: 3_000,
   tickMs: 1_000,
+  protocol: PROTOCOL_VERSION,
   answerTicks: 10,
   answerProbeTicks: 1,
   silenceTicks: 8,
@@ -188,12 +192,13 @@ export class HttpPeers implements Peers {
     call: Call,
   ): Promise<Answer> {
     const { signal, trace } = call;
+    const protocol = this.#protocolWith(peer);
     const entry = this.#acquire(peer);
     const request: PeerRequest = {
       method,
       path,
       headers: {
-        'debherd-protocol': String(PROTOCOL_VERSION),
+        'debherd-protocol': String(protocol),
         'content-type': 'application/json',
         ...(trace ? { 'debherd-request': trace.id } : {}),
       },
@@ -215,6 +220,17 @@ export class HttpPeers implements Peers {
       this.#release(peer, entry);
       throw error;
     }
+  }
+
+  /** Throws SOURCE_FAILED where there is none. */
+  #protocolWith(peer: PeerAddress): number {
+    const { protocol: own } = this.#options;
+    // Of a peer that is in no list; in the midst of an upgrade most others are as old.
+    if (peer.protocol === undefined) return protocolsOf(own).at(-1)!;
+    const shared = sharedProtocol(own, peer.protocol);
+    if (shared !== undefined) return shared;
+    const message = `${nameOf(peer)} speaks protocol ${peer.protocol}, this node ${own}`;
+    throw new HerdError('SOURCE_FAILED', message);
   }
 
   #acquire(peer: PeerAddress): Peer {
