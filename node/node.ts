@@ -235,7 +235,9 @@ async function openTracker(
 }
 
 function ownMember(config: Config, { folder: { id, epoch }, sources }: Base) {
-  return selfOf({ id, epoch, hosts: sources.hosts() }, config);
+  const { name, advertiseAddress, peerListen, upstream } = config;
+  const options = { name, advertiseAddress, peerListen, upstream };
+  return selfOf({ id, epoch, hosts: sources.hosts() }, options);
 }
 
 /** What is on its way, what names stand for, and what is done for other members. */

@@ -169,25 +169,69 @@ export function onePackageOneImporter(sources: readonly Source[]): Complaint[] {
     .map(([name, files]) => `${name} has several importers: ${[...files].sort().join(', ')}`);
 }
 
-/** Names of properties that are read: `config.cacheMax`, `{ cacheMax } = config`. */
-export function readProperties(source: Source): Set<string> {
+/**
+ * Keys of the configuration that are read: `config.cacheMax`, also of `x.config`, and
+ * `{ cacheMax }` of `config` or of a parameter of the type `Config`.
+ */
+export function configReads(source: Source): Set<string> {
   return new Set(
     source.nodes.flatMap(({ node, above }) => {
+      if (node.type === 'MemberExpression' && node.computed !== true) {
+        return isConfig(source, node.object) ? [textOf(source, node.property)] : [];
+      }
+      if (node.type !== 'ObjectPattern') return [];
       const owner = above[0];
-      const name = node.type === 'Identifier' ? String(node.name) : undefined;
-      if (name === undefined) return [];
-      if (owner?.type === 'MemberExpression' && owner.property === node) return [name];
-      return owner?.type === 'Property' && above[1]?.type === 'ObjectPattern' ? [name] : [];
+      const value = owner?.type === 'VariableDeclarator' ? owner.init : undefined;
+      const key = owner?.type === 'Property' ? owner.key : undefined;
+      const typed = /^:\s*Config$/.test(textOf(source, node.typeAnnotation));
+      return typed || isConfig(source, value) || isConfig(source, key) ? keysOf(source, node) : [];
     }),
   );
 }
 
-export function stringLiterals(source: Source): Set<string> {
+function isConfig(source: Source, node: unknown): boolean {
+  return /^(\w+\.)*config$/.test(textOf(source, node));
+}
+
+/** `a` and `b` of `{ a, b: c }`. */
+function keysOf(source: Source, pattern: SyntaxNode): string[] {
+  const properties = (pattern.properties as SyntaxNode[]).filter(({ type }) => type === 'Property');
+  return properties.map(({ key }) => textOf(source, key));
+}
+
+/**
+ * What is added to counters: the first argument of `counters.add()`, both of a choice, what a
+ * variable or a function of the same file gives that is named there, and `*` for a word that is
+ * filled in.
+ */
+export function countedNames(source: Source): Set<string> {
   return new Set(
-    source.nodes.flatMap(({ node }) =>
-      node.type === 'Literal' && typeof node.value === 'string' ? [node.value] : [],
-    ),
+    source.nodes.flatMap(({ node }) => {
+      const isAdd = /(^|\.)counters\.add$/.test(textOf(source, node.callee));
+      if (node.type !== 'CallExpression' || !isAdd) return [];
+      return namesGiven(source, (node.arguments as SyntaxNode[])[0]);
+    }),
   );
+}
+
+function namesGiven(source: Source, node: unknown): string[] {
+  if (!isNode(node)) return [];
+  if (node.type === 'Literal') return [String(node.value)];
+  if (node.type === 'TemplateLiteral') {
+    const parts = node.quasis as { value: { raw: string } }[];
+    return [parts.map(({ value }) => value.raw).join('*')];
+  }
+  if (node.type === 'ConditionalExpression') {
+    return [node.consequent, node.alternate].flatMap((each) => namesGiven(source, each));
+  }
+  const name = textOf(source, node.type === 'CallExpression' ? node.callee : node);
+  const isNamed = ({ id }: SyntaxNode) => textOf(source, id) === name;
+  return source.nodes.flatMap(({ node: given, above }) => {
+    if (given.type === 'VariableDeclarator' && isNamed(given))
+      return namesGiven(source, given.init);
+    const isReturn = given.type === 'ReturnStatement' && above.some(isNamed);
+    return isReturn ? namesGiven(source, given.argument) : [];
+  });
 }
 
 /** Hosts that everybody's machine has; anything else in a machine's sources is its own business. */

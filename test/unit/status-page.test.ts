@@ -63,6 +63,7 @@ test('/ shows figures without scripts, escaped, and lets only its own script run
   rename('<script>alert(1)</script>$&');
   const answer = await ask('/');
   expect(answer.text).toMatch(/<noscript><table>/);
+  expect(answer.text).toMatch(/<div title="[^"]+"><dt>apt\.requests<\/dt><dd><\/dd><\/div>/);
   expect(answer.text).toContain('&#60;script&#62;alert(1)&#60;/script&#62;$&#38;');
   expect(answer.text).not.toContain('<script>alert');
   expect(answer.headers['content-security-policy']).toMatch(

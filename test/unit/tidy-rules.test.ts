@@ -161,19 +161,29 @@ it('dead exports: what tests import', () => {
   expect(deadExports([source, test], /node\/a\.ts /)).toEqual([]);
 });
 
-it('properties that are read', () => {
-  const source = readSource(
-    'node/a.ts',
-    'f(c.one); const { two, three: x } = c; g({ four: 1 }); five;',
-  );
-  expect([...rules.readProperties(source)].filter((name) => name !== 'x').sort()).toEqual([
-    'one',
-    'three',
-    'two',
-  ]);
-  expect(rules.stringLiterals(readSource('a.ts', "add('a.b'); // 'c.d'"))).toEqual(
-    new Set(['a.b']),
-  );
+it.each([
+  ['f(config.one)', ['one']],
+  ['f(this.site.config.one)', ['one']],
+  ['const { one, two: x } = config;', ['one', 'two']],
+  ['const { config: { one } } = site;', ['one']],
+  ['function f({ one, two = 1 }: Config) {}', ['one', 'two']],
+  ['f(member.name); const { state } = flight; config[key]; g({ tracker: 1 });', []],
+  ['function f({ one }: ConfigFile) {}', []],
+  ['// config.one', []],
+])('keys of the configuration that %s reads', (text, expected) => {
+  expect([...rules.configReads(readSource('node/a.ts', text))]).toEqual(expected);
+});
+
+it.each([
+  ["counters.add('a.b')", ['a.b']],
+  ["this.#deps.counters.add('a.b', 3)", ['a.b']],
+  ["counters.add(sent ? 'a.b' : 'a.c')", ['a.b', 'a.c']],
+  [`counters.add(\`a.\${way}\`)`, ['a.*']],
+  ["counters.add(of(x)); function of(y) { if (y) return 'a.b'; return 'a.c'; }", ['a.b', 'a.c']],
+  ["const way = x ? 'a.b' : 'a.c'; counters.add(way);", ['a.b', 'a.c']],
+  ["counters.add(name); counters.get('a.b'); names.add('a.c'); f('a.d');", []],
+])('counters that %s counts', (text, expected) => {
+  expect([...rules.countedNames(readSource('node/a.ts', text))]).toEqual(expected);
 });
 
 it('hosts and folders of the machine', () => {

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { sha256 } from '../../content/digest.ts';
+import { counters } from '../../metrics/counters.ts';
 import type { Ways } from '../../metrics/ways.ts';
 import type { Clock, Timer } from '../../platform/clock.ts';
 import { isLoopback } from '../../wire/addresses.ts';
@@ -157,7 +158,15 @@ function load(): { text: string; policy: string } {
     `default-src 'none'; script-src ${hashOf('script')}; style-src ${hashOf('style')}; ` +
     `connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; ` +
     `frame-ancestors 'none'`;
-  return { text, policy };
+  return { text: text.replace('<!--counters-->', () => counterLines()), policy };
+}
+
+/** Names of all counters with what they count; the script fills in the values. */
+function counterLines(): string {
+  const lines = Object.entries(counters).map(([name, { help }]) => {
+    return `<div title="${escapeHtml(help)}"><dt>${name}</dt><dd></dd></div>`;
+  });
+  return lines.join('\n');
 }
 
 /** The main figures for a browser without scripts. */
