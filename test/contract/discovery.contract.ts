@@ -27,9 +27,14 @@ export async function allHolders(
 }
 
 /** Asks again until `count` holders are found: announcements take a moment. */
-export async function holdersWhen(discovery: Discovery, digest: Digest, count: number) {
+export async function holdersWhen(
+  discovery: Discovery,
+  digest: Digest,
+  count: number,
+  options: { deadlineMs?: number } = {},
+) {
   for (;;) {
-    const holders = await allHolders(discovery, digest);
+    const holders = await allHolders(discovery, digest, options);
     if (holders.length >= count) return holders;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -60,13 +65,13 @@ export function discoveryContract(name: string, make: (nodes: number) => Promise
       expect(await holdersWhen(one.discovery, digest, 2)).toEqual([two, three].map(nameOf).sort());
     });
 
-    it('finds nobody for an object that nobody announced, before the deadline', async () => {
+    it('finds nobody for an object that nobody announced, long before the deadline', async () => {
       const [one, two] = await fleet(3);
       two.discovery.announce(digest);
       await holdersWhen(one.discovery, digest, 1);
-      const started = performance.now();
-      expect(await allHolders(one.discovery, digestOf('another'), { deadlineMs: 900 })).toEqual([]);
-      expect(performance.now() - started).toBeLessThan(800);
+      // Of an hour: the test would not last so long.
+      const patient = { deadlineMs: 3_600_000 };
+      expect(await allHolders(one.discovery, digestOf('another'), patient)).toEqual([]);
     });
 
     it('ends at once when aborted, before or during the search', async () => {
