@@ -108,6 +108,8 @@ describe('the sealed DHT', () => {
     await nextTurn();
     expect(over).toBe(false);
     clock.advance(1);
+    await nextTurn();
+    expect(over).toBe(true);
     expect((await end).done).toBe(true);
   });
 
