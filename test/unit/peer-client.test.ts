@@ -13,10 +13,11 @@ import {
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
-import { systemClock } from '../../node/platform/clock.ts';
+import { type Clock, systemClock } from '../../node/platform/clock.ts';
 import { PeerClient } from '../../node/wire/peer-client.ts';
 import type { Exchange, PeerRequest } from '../../node/wire/peer-exchange.ts';
 import { pskCredentials } from '../../node/wire/tls-psk.ts';
+import { ManualClock } from '../fixtures/manual-clock.ts';
 
 const credentials = pskCredentials(Buffer.alloc(32, 7));
 const ends: (() => unknown)[] = [];
@@ -89,9 +90,13 @@ async function losable(script = 'sleep 60') {
   return { port, lose };
 }
 
-function client(port: number, options: Partial<ConstructorParameters<typeof PeerClient>[1]> = {}) {
+function client(
+  port: number,
+  options: Partial<ConstructorParameters<typeof PeerClient>[1]> = {},
+  clock: Clock = systemClock,
+) {
   const made = new PeerClient(
-    { clock: systemClock },
+    { clock },
     {
       address: '127.0.0.1',
       port,
@@ -111,6 +116,20 @@ function client(port: number, options: Partial<ConstructorParameters<typeof Peer
 interface Running {
   readonly exchange: Exchange;
   readonly text: Promise<string>;
+  /** What has come of it. */
+  seen(): string;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(1);
+}
+
+/** Whatever went to `port` before is there, or refused, when it resolves. */
+async function passed(port: number): Promise<void> {
+  const socket = connect(port, '127.0.0.1').on('error', () => {});
+  ends.push(() => socket.destroy());
+  await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve));
+  await nextTurn();
 }
 
 const get: PeerRequest = { method: 'GET', path: '/', headers: {}, body: undefined };
@@ -134,7 +153,7 @@ function ask(from: PeerClient, request: Partial<PeerRequest> = {}, fresh = false
     },
     fresh,
   );
-  return { exchange, text: promise };
+  return { exchange, text: promise, seen: () => text };
 }
 
 test('what is asked arrives, and what is answered comes back', async () => {
@@ -212,9 +231,9 @@ test('paused it reads no more than is on its way, resumed all of it', async () =
     end: resolve,
     failed: reject,
   });
-  await sleep(200);
+  await until(() => exchange.paused);
   const before = bytes;
-  await sleep(100);
+  for (let turn = 0; turn < 100; turn++) await nextTurn();
   expect([bytes, exchange.paused]).toEqual([before, true]);
   expect(bytes).toBeLessThan(500_000);
   exchange.resume();
@@ -333,19 +352,22 @@ describe('a peer that', () => {
   });
 
   test('takes the connection and never shakes hands: an error in time', async () => {
-    const mute = (await import('node:net')).createServer(() => {});
-    mute.listen(0, '127.0.0.1');
-    await once(mute, 'listening');
-    ends.push(() => mute.close());
-    const { port } = mute.address() as AddressInfo;
-    const asked = ask(client(port, { connectTimeoutMs: 100 }));
+    const clock = new ManualClock();
+    const { port } = await deafAtFirst(1);
+    const asked = ask(client(port, { connectTimeoutMs: 100 }, clock));
+    await passed(port);
+    clock.advance(100);
     await expect(asked.text).rejects.toMatchObject({ code: 'ETIMEDOUT' });
   });
 
   test('misses the first handshake: the request goes by the second connection', async () => {
+    const clock = new ManualClock();
     const { port, connections } = await deafAtFirst(1);
-    const some = client(port, { retryMs: 50 });
-    expect(await ask(some).text).toBe('200 heard');
+    const some = client(port, { retryMs: 50 }, clock);
+    const asked = ask(some);
+    await until(() => connections() === 1);
+    clock.advance(50);
+    expect(await asked.text).toBe('200 heard');
     expect(connections()).toBe(2);
     // Neither is tried for a request that has found its way.
     expect(await ask(some).text).toBe('200 heard');
@@ -353,58 +375,76 @@ describe('a peer that', () => {
   });
 
   test('never shakes hands: three are tried, and all end at the deadline', async () => {
+    const clock = new ManualClock();
     const { port, connections } = await deafAtFirst(9);
-    const some = client(port, { retryMs: 50, connectTimeoutMs: 120 });
-    const startMs = performance.now();
-    await expect(ask(some).text).rejects.toThrow(/within 120 ms/);
-    expect(performance.now() - startMs).toBeGreaterThan(100);
+    const asked = ask(client(port, { retryMs: 50, connectTimeoutMs: 120 }, clock));
+    for (const [count, passMs] of [
+      [1, 50],
+      [2, 50],
+      [3, 19],
+    ] as const) {
+      await until(() => connections() === count);
+      clock.advance(passMs);
+    }
+    expect(await Promise.race([asked.text, nextTurn('waits')])).toBe('waits');
+    clock.advance(1);
+    await expect(asked.text).rejects.toThrow(/within 120 ms/);
     expect(connections()).toBe(3);
   });
 
   test('never shakes hands with many: each of them hears of it at the first deadline', async () => {
     const { port, connections } = await deafAtFirst(99);
-    const some = client(port, { connectTimeoutMs: 100, connectionsMax: 8 });
+    const clock = new ManualClock();
+    const some = client(port, { connectTimeoutMs: 100, connectionsMax: 8 }, clock);
     const asked = Array.from({ length: 8 }, () => ask(some));
+    await until(() => connections() === 2);
+    clock.advance(100);
     for (const { text } of asked) await expect(text).rejects.toThrow(/within 100 ms/);
     expect(connections()).toBe(2);
   });
 
   test('misses a handshake, and nobody waits for it any more: no second one', async () => {
     const { port, connections } = await deafAtFirst(9);
-    const given = ask(client(port, { retryMs: 30, connectTimeoutMs: 200 }));
+    const clock = new ManualClock();
+    const given = ask(client(port, { retryMs: 30, connectTimeoutMs: 200 }, clock));
     given.exchange.abort(new Error('enough'));
     await expect(given.text).rejects.toThrow('enough');
-    await sleep(80);
-    expect(connections()).toBe(1);
+    await until(() => connections() === 1);
+    const timers = clock.pending;
+    clock.advance(30);
+    // A second connection would have deadlines of its own.
+    expect(clock.pending).toBe(timers - 1);
   });
 
   test('has lost its power: that is known before the time for a handshake is over', async () => {
     const { port, lose } = await losable();
     await lose();
-    const asked = ask(client(port, { reachMs: 50, connectTimeoutMs: 60_000 }));
+    const clock = new ManualClock();
+    const asked = ask(client(port, { reachMs: 50, connectTimeoutMs: 60_000 }, clock));
+    clock.advance(50);
     await expect(asked.text).rejects.toThrow(/no machine answers at 127\.0\.0\.1:\d+ within 50 ms/);
   });
 
   test('loses its power while it is asked: a probe ends what is under way', async () => {
+    const clock = new ManualClock();
     const { port, lose } = await losable();
-    const some = client(port, { reachMs: 100, connectTimeoutMs: 60_000 });
+    const some = client(port, { reachMs: 100, connectTimeoutMs: 60_000 }, clock);
     const asked = [ask(some), ask(some)];
     some.probe();
+    await passed(port);
+    clock.advance(100);
     const any = Promise.race(asked.map(({ text }) => text.catch(() => 'failed')));
-    expect(await Promise.race([any, sleep(300, 'all wait')])).toBe('all wait');
+    expect(await Promise.race([any, nextTurn('all wait')])).toBe('all wait');
     await lose();
     some.probe();
+    clock.advance(100);
     for (const { text } of asked) await expect(text).rejects.toMatchObject({ code: 'ETIMEDOUT' });
   });
 
   test('answers no SYN, but an old connection gives bytes: a probe ends nothing', async () => {
-    const served = await serve((_request, response) => {
-      const more = setInterval(() => response.write('.'), 20);
-      setTimeout(() => {
-        clearInterval(more);
-        response.end('all');
-      }, 800);
-    });
+    const clock = new ManualClock();
+    const { promise: answering, resolve: answer } = Promise.withResolvers<ServerResponse>();
+    const served = await serve((_request, response) => answer(response));
     // Takes one connection, and passes on what comes through it.
     const { port, lose } = await losable(`
       $c = $s->accept;
@@ -413,12 +453,16 @@ describe('a peer that', () => {
       while (@ready = $select->can_read) {
         for (@ready) { sysread($_, $data, 9999) or exit; syswrite($_ == $c ? $u : $c, $data) }
       }`);
-    const some = client(port, { reachMs: 100 });
+    const some = client(port, { reachMs: 100 }, clock);
     const asked = ask(some);
-    await sleep(100);
+    const response = await answering;
     await lose();
     some.probe();
-    expect(await asked.text).toMatch(/^200 \.+all$/);
+    response.write('some');
+    await until(() => asked.seen() === '200 some');
+    clock.advance(100);
+    response.end(' all');
+    expect(await asked.text).toBe('200 some all');
   });
 
   test('is there, while this process itself got no CPU for longer: that is no reason', async () => {
@@ -440,14 +484,17 @@ describe('a peer that', () => {
   });
 
   test('has ended, and its machine has not: a probe tells nothing that is not known', async () => {
-    const { port } = await serve(
-      (_request, response) => void setTimeout(() => response.end(), 200),
-    );
-    const some = client(port, { reachMs: 50 });
+    const clock = new ManualClock();
+    const { promise: answering, resolve: answer } = Promise.withResolvers<ServerResponse>();
+    const { port } = await serve((_request, response) => answer(response));
+    const some = client(port, { reachMs: 50 }, clock);
     const asked = ask(some);
-    await sleep(50);
+    const response = await answering;
     servers.at(-1)?.close();
     some.probe();
+    await passed(port);
+    clock.advance(50);
+    response.end();
     expect(await asked.text).toBe('200 ');
   });
 
