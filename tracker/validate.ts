@@ -24,22 +24,37 @@ export function parseAnnouncement(value: unknown, own = PROTOCOL_VERSION): Annou
     );
   }
   const member = parseMember(value.member);
-  if (member === undefined) return 'the announcement describes no valid member';
+  if (member === undefined) {
+    const wrong = isFields(value.member) ? wrongField(value.member) : 'member';
+    return `the announcement describes no valid member: ${wrong} is missing or wrong`;
+  }
   return { protocol, member, vitals: parseVitals(value.vitals) };
 }
 
+const memberFields: { readonly [key in keyof Member]: (value: unknown) => boolean } = {
+  id: (value) => typeof value === 'string' && /^[0-9a-f]{40}$/.test(value),
+  name: isText,
+  address: (value) => value === '' || (typeof value === 'string' && isIP(value) !== 0),
+  port: (value) => isCount(value) && value > 0 && value <= 65535,
+  version: isText,
+  protocol: isCount,
+  upstream: (value) => typeof value === 'boolean',
+  archives: (value) => Array.isArray(value) && value.length <= ARCHIVES_MAX && value.every(isText),
+  epoch: isCount,
+};
+const memberKeys = Object.keys(memberFields) as (keyof Member)[];
+
 /** The member in `value` with nothing but the known fields, or undefined. */
 export function parseMember(value: unknown): Member | undefined {
-  if (!isFields(value)) return undefined;
-  const { id, name, address, port, version, protocol, upstream, archives, epoch } = value;
-  if (typeof id !== 'string' || !/^[0-9a-f]{40}$/.test(id)) return undefined;
-  if (!isText(name) || !isText(version)) return undefined;
-  if (typeof address !== 'string' || (address !== '' && isIP(address) === 0)) return undefined;
-  if (!isCount(port) || port === 0 || port > 65535) return undefined;
-  if (!isCount(protocol) || !isCount(epoch) || typeof upstream !== 'boolean') return undefined;
-  if (!Array.isArray(archives) || archives.length > ARCHIVES_MAX) return undefined;
-  if (!archives.every(isText)) return undefined;
+  if (!isFields(value) || wrongField(value) !== undefined) return undefined;
+  const { id, name, address, port, version, protocol, upstream, archives, epoch } =
+    value as unknown as Member;
   return { id, name, address, port, version, protocol, upstream, archives, epoch };
+}
+
+/** The first field that keeps `value` from being a member. */
+function wrongField(value: Fields): keyof Member | undefined {
+  return memberKeys.find((key) => !memberFields[key](value[key]));
 }
 
 /** The change in `value`, or undefined. Members that are not valid are left out. */

@@ -152,9 +152,14 @@ describe('the tracker and its client', () => {
 
   it.each([
     ['another protocol', { protocol: 9, member: one }, /speaks protocol 1, the node 9/],
-    ['a bad id', { protocol: 1, member: { ...one, id: 'x' } }, /no valid member/],
-    ['a host name', { protocol: 1, member: { ...one, address: 'evil.example' } }, /no valid/],
-    ['port 0', { protocol: 1, member: { ...one, port: 0 } }, /no valid member/],
+    ['a bad id', { protocol: 1, member: { ...one, id: 'x' } }, /no valid member: id/],
+    [
+      'a host name',
+      { protocol: 1, member: { ...one, address: 'evil.example' } },
+      /member: address/,
+    ],
+    ['port 0', { protocol: 1, member: { ...one, port: 0 } }, /no valid member: port/],
+    ['no member', { protocol: 1 }, /no valid member: member/],
     ['an array', [], /a JSON object/],
   ])('refuses %s with one clear line', async (_, body, message) => {
     const { url } = await tracker();
