@@ -40,7 +40,7 @@ const tracked: MakeFleet = async (self) => {
       askPeerForMembers: async () => [],
     },
     {
-      ...{ self, trackers: [url], key: fleetKeyFixture.tls },
+      ...{ self, trackers: [url], credentials: fleetKeyFixture.credentials },
       ...{ listFile: join(folder, 'members.json'), settleMs: 0 },
     },
   );

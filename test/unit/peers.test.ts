@@ -4,7 +4,7 @@ import { createPeerDoor } from '../../node/doors/peer/peer-door.ts';
 import { systemClock } from '../../node/platform/clock.ts';
 import { silentLog } from '../../node/platform/log.ts';
 import { HttpPeers } from '../../node/transfer/peer/http-peers.ts';
-import { pskClientOptions, pskServerOptions } from '../../node/wire/tls-psk.ts';
+import { pskCredentials } from '../../node/wire/tls-psk.ts';
 import { peersContract } from '../contract/peers.contract.ts';
 import { MemoryPeers } from '../fixtures/memory-peers.ts';
 import { waysFixture } from '../fixtures/ways.ts';
@@ -13,11 +13,11 @@ const clock = systemClock;
 const TICK_MS = 30;
 
 peersContract('HttpPeers', async (behind, { patienceMs }) => {
-  const key = Buffer.alloc(32, 7);
+  const credentials = pskCredentials(Buffer.alloc(32, 7));
   const told: (string | undefined)[] = [];
   const door = createPeerDoor(
     { ...behind, pool: new PiecePool(), ways: waysFixture(), clock, log: silentLog },
-    { tls: pskServerOptions(key) },
+    { credentials },
   );
   door.addHook('onRequest', async ({ headers }) => {
     told.push(headers['debherd-request'] as string | undefined);
@@ -25,7 +25,7 @@ peersContract('HttpPeers', async (behind, { patienceMs }) => {
   await door.listen({ host: '127.0.0.1', port: 0 });
   const ticks = patienceMs / TICK_MS;
   const peers = new HttpPeers(
-    { pool: new PiecePool(), clock, tls: pskClientOptions(key) },
+    { pool: new PiecePool(), clock, credentials },
     { tickMs: TICK_MS, answerTicks: ticks, silenceTicks: ticks },
   );
   const { port } = door.server.address() as AddressInfo;
