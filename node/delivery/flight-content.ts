@@ -167,5 +167,6 @@ async function untilReadable(reader: FlightReader, flight: Flight, signal: Abort
 
 function aptBytes({ joined, feeder }: Boarding): CounterName {
   if (joined) return 'apt.bytes.flight';
+  if (feeder.lastKind === 'local') return 'apt.bytes.flight';
   return feeder.lastKind === 'member' ? 'apt.bytes.peer' : 'apt.bytes.upstream';
 }

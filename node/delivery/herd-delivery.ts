@@ -153,7 +153,7 @@ export class HerdDelivery implements Delivery {
       book.noteObject(url, stored.digest, stored.size);
       return this.#fromStore(request, checkedObject(store, stored), extra);
     }
-    // Who asks for the head alone is told what is known of it, and no byte is fetched.
+    // Who asks for the head alone is told what is known of it: its bytes are not fetched.
     if (request.head && entry.size !== undefined) return headOf(entry, extra);
     const order = { ...entry, url, trace, ...(hint ? { hint } : {}) };
     const boarding = await flights.board(order);

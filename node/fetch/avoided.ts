@@ -17,7 +17,7 @@ export type Why =
   | 'moved'
   /** What it told of upstream was hearsay. */
   | 'hearsay'
-  /** It cannot reach upstream. */
+  /** It says that upstream is out of its reach. */
   | 'unable'
   /** Its link is narrow: the next in rank shall fetch. */
   | 'passed'
@@ -29,6 +29,8 @@ export class Avoided {
     source: new Map<string, Why>(),
     owner: new Map<string, Why>(),
   } as const satisfies Record<Role, Map<string, Why>>;
+  /** Members that cannot reach upstream; those of whom others say so may be asked all the same. */
+  readonly unable = new Set<string>();
 
   add(role: Role, id: string, why: Why): void {
     this.#whys[role].set(id, why);
@@ -44,14 +46,5 @@ export class Avoided {
 
   ids(role: Role): string[] {
     return [...this.#whys[role].keys()];
-  }
-
-  /** Owners that answered, and cannot reach upstream. */
-  get unable(): string[] {
-    return [...this.#whys.owner].filter(([, why]) => why === 'unable').map(([id]) => id);
-  }
-
-  get owners(): number {
-    return this.#whys.owner.size;
   }
 }

@@ -54,6 +54,8 @@ interface Terms {
   readonly owner?: Member;
   /** It is asked as the owner: its word on upstream settles the matter, others' is hearsay. */
   readonly authority?: boolean;
+  /** It is asked once more when its connection breaks, and not blamed before. */
+  readonly lenient?: boolean;
 }
 
 type PieceFrame = Extract<SourceFrame, { type: 'piece' }>;
@@ -134,10 +136,15 @@ export class Feeding {
     this.#pull.abort();
   }
 
-  /** There will be no other source. */
-  end(): void {
+  /** There will be no other source: whoever waits for one hears what the flight failed of. */
+  async conclude(): Promise<void> {
     this.#origin = undefined;
     this.#sourced.resolve();
+    if (this.#flight.state !== 'running') return;
+    const { definitive, tried } = this.faults;
+    const nothing = `no way to the bytes of ${this.#flight.url}`;
+    const verdict = definitive ?? new HerdError('NO_SOURCE', nothing, { tried });
+    await this.#flight.fail(this.#stop.signal.aborted ? abandoned() : verdict);
   }
 
   /** The head is at work: this node is it, or hears of it. */
@@ -164,7 +171,7 @@ export class Feeding {
 
   /** All that upstream has and is not here. `elected`: for the fleet. */
   async takeUpstream(elected: boolean): Promise<void> {
-    const refused = this.#deps.refusals.of(this.#flight.url);
+    const refused = this.#deps.refusals.of(this.#flight);
     if (refused) this.faults.settle(refused);
     else await this.take(this.upstreamSource(elected));
   }
@@ -195,18 +202,16 @@ export class Feeding {
     if (origin.kind === 'upstream') this.#asksUpstream(origin);
     return await this.#watched(origin, terms, async () => {
       const sinceMs = this.#deps.clock.monotonicMs();
+      let stream: SourceStream | undefined;
       try {
-        const stream = await source.open(this.#flight, range, {
-          signal,
-          trace: this.#options.trace,
-        });
-        if (stream) return await this.#read(origin, stream, terms, signal);
+        stream = await source.open(this.#flight, range, { signal, trace: this.#options.trace });
       } catch (error) {
         this.#origin = undefined;
         if (signal.aborted) return 'ended';
         this.#note(origin, 0, sinceMs, reasonOf(error));
         return await this.faults.failed(origin, error, false);
       }
+      if (stream) return await this.#read(origin, stream, terms, signal);
       this.faults.empty(origin);
       return 'ended';
     });
@@ -228,7 +233,7 @@ export class Feeding {
     let watch: Timer | undefined;
     if (owner && origin.kind === 'member') {
       watch = this.#reports.watch(origin.peer, owner, (move) => {
-        if (!this.open || this.#pull !== pull) return;
+        if (!this.open || this.#pull !== pull || pull.signal.aborted) return;
         if (move === 'slow') this.#blameSlow(origin.peer);
         this.faults.avoid(origin, 'moved');
         pull.abort();
@@ -249,7 +254,7 @@ export class Feeding {
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { links, clock } = this.#deps;
-    const { bytes } = this.#flight;
+    const { bytes, pieces } = this.#flight;
     const sinceMs = clock.monotonicMs();
     this.#from(origin);
     if (origin.kind === 'member') {
@@ -264,7 +269,7 @@ export class Feeding {
       if (this.open) this.faults.avoid(origin, 'spent');
     } catch (error) {
       reason = reasonOf(error);
-      if (!signal.aborted && this.open) outcome = await this.faults.failed(origin, error, true);
+      if (!signal.aborted && this.open) outcome = await this.#broke(origin, error, terms);
     } finally {
       if (origin.kind === 'member') links.ended();
       this.#origin = undefined;
@@ -272,12 +277,19 @@ export class Feeding {
       else stream.cancel();
     }
     this.#note(origin, this.#flight.bytes - bytes, sinceMs, signal.aborted ? 'left' : reason);
-    this.#ended(origin, terms);
+    this.#ended(origin, terms, this.#flight.pieces > pieces);
     return outcome;
   }
 
-  #ended(origin: Origin, { owner }: Terms): void {
+  async #broke(origin: Origin, error: unknown, { lenient = false }: Terms): Promise<Outcome> {
+    const connection = error instanceof HerdError && error.code === 'SOURCE_FAILED';
+    if (lenient && connection) return this.faults.broke(origin, error);
+    return await this.faults.failed(origin, error, true);
+  }
+
+  #ended(origin: Origin, { owner }: Terms, gave: boolean): void {
     const { state, error } = this.#flight;
+    if (gave && origin.kind === 'member') this.#givers.add(idOf(origin.peer));
     if (origin.kind === 'member' && owner && state === 'whole') {
       this.#reports.whole(owner, origin.peer);
     }
@@ -316,10 +328,9 @@ export class Feeding {
   async #piece(origin: Origin, { index, bytes, hash }: PieceFrame): Promise<void> {
     const { counters, links } = this.#deps;
     const { length } = bytes;
+    this.headHeard();
     if (origin.kind === 'member') {
-      this.headHeard();
       this.#reports.piece();
-      this.#givers.add(idOf(origin.peer));
       links.note(length);
       counters.add('received.bytes.peer', length);
     }
@@ -359,4 +370,8 @@ export class Feeding {
       end: reason ?? (state === 'whole' ? 'whole' : (error?.message ?? 'no more')),
     });
   }
+}
+
+function abandoned(): HerdError {
+  return new HerdError('SHUTTING_DOWN', 'nobody waits for it any more');
 }

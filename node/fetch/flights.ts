@@ -18,6 +18,8 @@ const LINGER_MS = 1_000;
 /** ... and one that this node leads for the fleet: members that it sent elsewhere may. */
 const LEAD_LINGER_MS = 15_000;
 
+const nobody: ReadonlySet<string> = new Set();
+
 export interface FlightOrder {
   readonly digest: Digest;
   readonly size?: number;
@@ -118,29 +120,31 @@ export class Flights {
 
   /** Joins the flight of an object, or starts it. `lead`: this node is asked as its owner. */
   async board(order: FlightOrder, lead?: Lead): Promise<Boarding> {
-    let known = this.#entries.get(order.digest);
-    while (known?.stopped || known?.flight.state === 'failed') {
-      await known.landed.catch(() => {});
-      if (this.#entries.get(order.digest) === known) this.#forget(order.digest, known);
-      known = this.#entries.get(order.digest);
-    }
-    if (known && !known.flight.holds(order.from ?? 0)) known = undefined;
-    const entry = known ?? this.#start(order);
+    const { digest, from = 0 } = order;
+    while (this.#isEnding(digest)) await this.#ended(digest);
+    const known = this.#entries.get(digest);
+    const useful = known?.flight.holds(from) ?? false;
+    const entry = known && useful ? known : this.#start(order);
     if (lead) entry.feeder.lead(lead.takeover, lead.unable);
-    return await this.#hold(order.digest, entry, known !== undefined);
+    return await this.#hold(digest, entry, useful);
   }
 
   /** Joins a flight that is under way under `key`, if there is one. */
   async join(key: string): Promise<Boarding | undefined> {
     const entry = this.#entries.get(key);
-    if (!entry || entry.stopped || entry.flight.state === 'failed') return undefined;
-    return await this.#hold(key, entry, true);
+    return entry && !this.#isEnding(key) ? await this.#hold(key, entry, true) : undefined;
+  }
+
+  /** Whether `join` would. */
+  joinable(key: string): boolean {
+    return this.#entries.has(key) && !this.#isEnding(key);
   }
 
   /** Joins the flight of a file whose digest nobody knows yet, or starts it. */
   async launch(key: string, url: string, feederOf: (flight: Flight) => Feeder): Promise<Boarding> {
-    const known = await this.join(key);
-    if (known) return known;
+    while (this.#isEnding(key)) await this.#ended(key);
+    const known = this.#entries.get(key);
+    if (known) return await this.#hold(key, known, true);
     const flight = new Flight(this.#deps, { key, url });
     return await this.#hold(key, this.#add(key, flight, feederOf(flight)), false);
   }
@@ -178,6 +182,18 @@ export class Flights {
     for (const { feeder } of entries) feeder.stop();
     const error = new HerdError('SHUTTING_DOWN', 'debherd is shutting down');
     await Promise.allSettled(entries.map(({ flight }) => flight.fail(error)));
+  }
+
+  /** Nobody can join it any more; it has not let go of everything yet. */
+  #isEnding(key: string): boolean {
+    const entry = this.#entries.get(key);
+    return entry !== undefined && (entry.stopped || entry.flight.state === 'failed');
+  }
+
+  async #ended(key: string): Promise<void> {
+    const entry = this.#entries.get(key);
+    await entry?.landed.catch(() => {});
+    if (entry && this.#entries.get(key) === entry) this.#forget(key, entry);
   }
 
   #start(order: FlightOrder): Entry {
@@ -254,9 +270,11 @@ export class Flights {
   #landed(key: string, entry: Entry): void {
     const { flight, feeder } = entry;
     if (flight.error?.code === 'CONTENT_MISMATCH') {
-      this.#deps.counters.add('objects.bad');
-      const { digest, released } = flight;
-      if (digest !== undefined) this.wrong.add(digest, { givers: feeder.givers, released });
+      const { digest, released, disproved } = flight;
+      if (disproved) this.#deps.counters.add('objects.bad');
+      // Whoever heard of it from the owner alone has nobody to suspect.
+      const givers = disproved ? feeder.givers : nobody;
+      if (digest !== undefined) this.wrong.add(digest, { givers, released });
     }
     if (flight.state === 'failed' || entry.users === 0) this.#forget(key, entry);
   }

@@ -39,7 +39,8 @@ export class Head {
     const { digest, host } = order;
     const [owner] = fleet.rank(digest, { host, unbiased: true, limit: 1 });
     if (!owner || owner.id === fleet.self.id || !peers) return;
-    if (faults.avoided.has('owner', owner.id)) return;
+    const { avoided } = faults;
+    if (avoided.has('owner', owner.id) || avoided.unable.has(owner.id)) return;
     const pull = feeding.begin();
     const asked = this.#inquiry.ask(owner, true, pull.signal).catch((error: unknown) => {
       if (!pull.signal.aborted) faults.blame(owner, 'unreachable', error);
@@ -49,7 +50,7 @@ export class Head {
       const origin = { kind: 'member', peer: owner } as const;
       await feeding.consume(origin, answer.stream, { authority: true });
     } else pull.abort();
-    faults.avoided.add('source', owner.id, 'spent');
+    avoided.add('source', owner.id, 'spent');
   }
 
   /**
@@ -65,9 +66,7 @@ export class Head {
     const { self } = deps.fleet;
     for (const member of deps.fleet.rank(digest, { host, limit: MEMBERS_ASKED })) {
       if (!feeding.open) return;
-      const why = avoided.why('owner', member.id);
-      // Who cannot reach upstream may have what others gave it.
-      if (member.id === self.id || (why && why !== 'unable')) continue;
+      if (member.id === self.id || avoided.has('owner', member.id)) continue;
       await takeFrom(this.#task, member, { to: pieceCount(size) });
     }
   }

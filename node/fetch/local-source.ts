@@ -4,8 +4,9 @@ import type { PiecePool } from '../content/piece-pool.ts';
 import { pooledRead } from '../content/pooled-read.ts';
 import { HerdError } from '../errors.ts';
 import { PIECE_BYTES, pieceCount } from '../limits.ts';
+import type { Call } from '../metrics/ways.ts';
 import type { ObjectReader } from '../store/store.ts';
-import type { Source, SourceFrame, SourceStream } from '../transfer/source.ts';
+import type { PieceRange, Source, SourceFrame, SourceStream, Wanted } from '../transfer/source.ts';
 import type { Boarding } from './flights.ts';
 import { letGo, type Supply } from './supply.ts';
 
@@ -22,7 +23,7 @@ export class LocalSource implements Source {
     this.#supply = supply;
   }
 
-  async open(): Promise<SourceStream> {
+  async open(_wanted: Wanted, _range: PieceRange, { signal }: Call): Promise<SourceStream> {
     const supply = this.#supply;
     const left = Promise.withResolvers<void>();
     const frames =
@@ -33,6 +34,8 @@ export class LocalSource implements Source {
       left.resolve();
       void frames.return(undefined).finally(() => letGo(supply));
     };
+    signal.addEventListener('abort', end, { once: true });
+    if (signal.aborted) end();
     return { next: async () => (await frames.next()).value, cancel: end, done: end };
   }
 }

@@ -1,6 +1,6 @@
 // Brings an object of known digest: asks the owner, follows whom it names, or, being the owner,
 // finds who has it and goes upstream last.
-import { HerdError, reasonOf } from '../errors.ts';
+import { reasonOf } from '../errors.ts';
 import type { Flight } from '../flight/flight.ts';
 import type { Origin } from '../transfer/source.ts';
 import type { Avoided } from './avoided.ts';
@@ -91,7 +91,7 @@ export class ObjectFeeder implements Feeder {
 
   lead(takeover: boolean, unable: readonly string[] = []): void {
     if (this.#leading) return;
-    for (const id of unable) this.#avoided.add('owner', id, 'unable');
+    for (const id of unable) this.#avoided.unable.add(id);
     const fed = this.#flight.pieces > 0 && this.rootAgeMs < this.#options.stallMs;
     if (fed && !takeover && this.origin?.kind === 'member') return;
     this.#becomeHead(takeover);
@@ -148,15 +148,7 @@ export class ObjectFeeder implements Feeder {
         'feeding failed',
       );
     }
-    this.#feeding.end();
-    if (this.#flight.state !== 'running') return;
-    await this.#flight.fail(this.#feeding.stopped.aborted ? abandoned() : this.#verdict());
-  }
-
-  #verdict(): HerdError {
-    const { definitive, tried } = this.#feeding.faults;
-    const message = `no way to the bytes of ${this.#flight.url}`;
-    return definitive ?? new HerdError('NO_SOURCE', message, { tried });
+    await this.#feeding.conclude();
   }
 
   // ---- as a member that wants the object ----
@@ -166,11 +158,11 @@ export class ObjectFeeder implements Feeder {
     const { digest, host, hint, trace } = this.#order;
     if (hint) await this.#followHint(hint);
     for (const [rank, member] of fleet.rank(digest, { host, limit: RANKS_ASKED }).entries()) {
-      if (!this.#continues || this.#avoided.unable.length > 1) break;
+      if (!this.#continues || this.#avoided.unable.size > 1) break;
       if (this.#avoided.has('owner', member.id)) continue;
       trace?.note({ what: 'owner', member: member.name, rank });
       if (member.id === fleet.self.id) {
-        const first = this.#avoided.owners === 0;
+        const first = this.#avoided.ids('owner').length === 0;
         if (!first || !links.narrow) return this.#becomeHead(!first);
         this.#letGo();
         continue;
@@ -183,7 +175,8 @@ export class ObjectFeeder implements Feeder {
   }
 
   async #followHint({ holder, stream }: Hint): Promise<void> {
-    if (!this.#continues) return;
+    const suspected = this.#avoided.has('source', holder.id);
+    if (!this.#continues || suspected) return stream?.cancel();
     this.#deps.counters.add('named.by.cache');
     if (!stream) return void (await takeFrom(this.#task, holder));
     const { signal } = this.#feeding.begin();
@@ -196,8 +189,4 @@ export class ObjectFeeder implements Feeder {
     const { open, faults } = this.#feeding;
     return open && !this.#leading && faults.definitive === undefined;
   }
-}
-
-function abandoned(): HerdError {
-  return new HerdError('SHUTTING_DOWN', 'nobody waits for it any more');
 }

@@ -73,8 +73,10 @@ export class OwnerInquiry {
     const origin = { kind: 'member', peer: owner } as const;
     const end = await feeding.consume(origin, answer.stream, { owner, authority: true });
     const silent = avoided.why('source', owner.id) === 'silent';
-    if (end === 'told') avoided.add('owner', owner.id, 'unable');
-    else if (end === 'passed') avoided.add('owner', owner.id, 'passed');
+    if (end === 'told') {
+      avoided.unable.add(owner.id);
+      avoided.add('owner', owner.id, 'unable');
+    } else if (end === 'passed') avoided.add('owner', owner.id, 'passed');
     // Once may be a broken connection; twice without a piece, or in silence: it is the owner.
     else if (end === 'broken' && (idle > 0 || silent)) {
       avoided.add('owner', owner.id, 'broken');
@@ -145,7 +147,7 @@ export class OwnerInquiry {
       view: fleet.view,
       exclude: avoided.ids('source'),
       failed: avoided.ids('owner'),
-      unable: avoided.unable,
+      unable: [...avoided.unable],
       direct,
     };
   }

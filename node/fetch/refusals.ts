@@ -2,6 +2,7 @@
 // file that is not there are one request, not sixty.
 import type { HerdError } from '../errors.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { Wanted } from '../transfer/source.ts';
 
 interface Refusal {
   readonly error: HerdError;
@@ -11,14 +12,14 @@ interface Refusal {
   readonly untilMs: number;
 }
 
-const URLS_MAX = 2_000;
+const REFUSALS_MAX = 2_000;
 /** Wrong bytes may be an accident of one transfer: they are tried once more. */
 const MISMATCHES = 2;
 
 export class Refusals {
   readonly #clock: Clock;
   readonly #windowMs: number;
-  /** By URL, the oldest first. */
+  /** By URL, and for wrong bytes by what they should have been; the oldest first. */
   readonly #refusals = new Map<string, Refusal>();
 
   /** `windowMs`: so long an answer of upstream holds. */
@@ -27,32 +28,39 @@ export class Refusals {
     this.#windowMs = windowMs;
   }
 
-  /** Upstream gave no file for `url`, or a wrong one. Other errors say nothing that lasts. */
-  note(url: string, error: HerdError): void {
+  /** Upstream gave no file, or one that is not the wanted. Other errors say nothing that lasts. */
+  note(wanted: Wanted, error: HerdError): void {
     if (!isLasting(error)) return;
-    const times = (this.#current(url)?.times ?? 0) + 1;
-    this.#refusals.delete(url);
-    this.#refusals.set(url, { error, times, untilMs: this.#clock.monotonicMs() + this.#windowMs });
+    const place = error.code === 'CONTENT_MISMATCH' ? keyOf(wanted) : wanted.url;
+    const times = (this.#current(place)?.times ?? 0) + 1;
+    const untilMs = this.#clock.monotonicMs() + this.#windowMs;
+    this.#refusals.delete(place);
+    this.#refusals.set(place, { error, times, untilMs });
     for (const [oldest] of this.#refusals) {
-      if (this.#refusals.size <= URLS_MAX) break;
+      if (this.#refusals.size <= REFUSALS_MAX) break;
       this.#refusals.delete(oldest);
     }
   }
 
   /** What upstream said, where it need not be asked again yet. */
-  of(url: string): HerdError | undefined {
-    const refusal = this.#current(url);
-    if (!refusal) return undefined;
-    const enough = refusal.error.code === 'CONTENT_MISMATCH' ? MISMATCHES : 1;
-    return refusal.times >= enough ? refusal.error : undefined;
+  of(wanted: Wanted): HerdError | undefined {
+    const missing = this.#current(wanted.url);
+    if (missing) return missing.error;
+    const wrong = this.#current(keyOf(wanted));
+    return wrong && wrong.times >= MISMATCHES ? wrong.error : undefined;
   }
 
-  #current(url: string): Refusal | undefined {
-    const refusal = this.#refusals.get(url);
+  #current(place: string): Refusal | undefined {
+    const refusal = this.#refusals.get(place);
     if (refusal && refusal.untilMs > this.#clock.monotonicMs()) return refusal;
-    this.#refusals.delete(url);
+    this.#refusals.delete(place);
     return undefined;
   }
+}
+
+/** No URL has a space. */
+function keyOf({ key, url }: Wanted): string {
+  return `${url} ${key}`;
 }
 
 function isLasting({ code }: HerdError): boolean {

@@ -77,6 +77,12 @@ export class SourceFaults {
     this.avoid(origin, 'spent');
   }
 
+  /** A connection broke off, as any may: who gave is to be asked once more. */
+  broke(origin: Origin, error: unknown): Outcome {
+    this.tried.push(`${labelOf(origin)}: ${reasonOf(error)}`);
+    return 'broken';
+  }
+
   /** A source gave no stream, or broke it off. */
   async failed(origin: Origin, error: unknown, opened: boolean): Promise<Outcome> {
     if (origin.kind === 'member') return this.#memberFailed(origin, error, opened);
@@ -111,7 +117,7 @@ export class SourceFaults {
     const { swarms, fleet, refusals } = this.#deps;
     const { key, url } = this.#flight;
     swarms.forget(key as Digest);
-    refusals.note(url, error);
+    refusals.note(this.#flight, error);
     fleet.blame({ id: 'upstream', name: 'upstream' }, 'corrupt', `${url}: ${error.message}`);
   }
 
@@ -131,7 +137,7 @@ export class SourceFaults {
     if (!error || error.code === 'SOURCE_FAILED') return;
     this.settle(error);
     if (error.code === 'CONTENT_MISMATCH') await this.#flight.fail(error);
-    else this.#deps.refusals.note(this.#flight.url, error);
+    else this.#deps.refusals.note(this.#flight, error);
   }
 
   #memberFailed(

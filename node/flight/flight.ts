@@ -44,6 +44,7 @@ export class Flight {
   readonly #pace: ReaderPace;
   #state: FlightState = 'running';
   #verified = false;
+  #disproved = false;
   /** All bytes are here and on their way to the store: nothing can fail the flight any more. */
   #keeping: Promise<void> | undefined;
   /** Nothing is to be written any more. */
@@ -89,6 +90,11 @@ export class Flight {
   /** All bytes are here, and they are the right ones. */
   get verified(): boolean {
     return this.#verified;
+  }
+
+  /** All bytes were here, and they are not what the digest says. */
+  get disproved(): boolean {
+    return this.#disproved;
   }
 
   /** Verified pieces, all from the start of the object. */
@@ -239,6 +245,7 @@ export class Flight {
   async #finish(): Promise<void> {
     const digest = this.#prefix.digest();
     if (this.#expected !== undefined && digest !== this.#expected) {
+      this.#disproved = true;
       const reason = `the bytes have SHA-256 ${digest}, not ${this.#expected}`;
       await this.fail(new HerdError('CONTENT_MISMATCH', reason));
       return;

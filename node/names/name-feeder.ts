@@ -11,24 +11,27 @@ import type { Origin, Source, SourceStream } from '../transfer/source.ts';
 interface NameFeederOrder {
   /** Opens what it begins with; `feeding` counts what upstream gives. */
   begin(feeding: Feeding): { readonly origin: Origin; readonly stream: SourceStream };
-  /** Another source after `turn` (0, 1…) others have failed; `undefined`: there is none. */
+  /** The same once more, if its connection breaks. */
+  readonly again?: Source;
+  /**
+   * Another source after `turn` (0, 1…) others have failed; `undefined`: there is none. Throws
+   * HerdError, NOT_FOUND where there is no such file any more.
+   */
   next?(turn: number): Promise<Source | undefined>;
   readonly trace?: Trace | undefined;
 }
 
-const TURNS_MAX = 3;
+const TURNS_MAX = 2;
 
 export class NameFeeder implements Feeder {
   /** Nobody is sent to it by an owner: it has no swarm, and is handed on to nobody. */
   readonly leading = false;
   readonly passedOn = false;
   readonly narrow = false;
-  readonly #flight: Flight;
   readonly #order: NameFeederOrder;
   readonly #feeding: Feeding;
 
   constructor(deps: FeedingDeps, flight: Flight, order: NameFeederOrder) {
-    this.#flight = flight;
     this.#order = order;
     const { stallMs } = feederDefaults;
     this.#feeding = new Feeding(deps, flight, { stallMs, trace: order.trace });
@@ -51,7 +54,7 @@ export class NameFeeder implements Feeder {
   }
 
   get rootAgeMs(): number {
-    return this.origin?.kind === 'member' ? this.#feeding.rootAgeMs : 0;
+    return this.origin?.kind === 'upstream' ? 0 : this.#feeding.rootAgeMs;
   }
 
   sourced(): Promise<void> {
@@ -68,31 +71,34 @@ export class NameFeeder implements Feeder {
 
   async run(): Promise<void> {
     try {
-      await this.#take();
+      await this.#begin();
+      await this.#goOn();
     } catch (error) {
       this.#feeding.faults.tried.push(reasonOf(error));
     }
-    this.#feeding.end();
-    if (this.#flight.state === 'running') await this.#flight.fail(this.#verdict());
+    await this.#feeding.conclude();
   }
 
-  async #take(): Promise<void> {
+  async #begin(): Promise<void> {
+    const { begin, again } = this.#order;
     const { signal } = this.#feeding.begin();
-    const { origin, stream } = this.#order.begin(this.#feeding);
+    const { origin, stream } = begin(this.#feeding);
     signal.addEventListener('abort', () => stream.cancel(), { once: true });
     if (signal.aborted) stream.cancel();
-    await this.#feeding.consume(origin, stream);
-    for (let turn = 0; turn < TURNS_MAX && this.#feeding.open; turn++) {
-      const source = await this.#order.next?.(turn);
-      if (source) await this.#feeding.take(source);
-    }
+    const outcome = await this.#feeding.consume(origin, stream, { lenient: again !== undefined });
+    if (again && outcome === 'broken' && this.#feeding.open) await this.#feeding.take(again);
   }
 
-  #verdict(): HerdError {
-    const { faults, stopped } = this.#feeding;
-    if (stopped.aborted) return new HerdError('SHUTTING_DOWN', 'nobody waits for it any more');
-    const { definitive, tried } = faults;
-    const message = `no way to the bytes of ${this.#flight.url}`;
-    return definitive ?? new HerdError('NO_SOURCE', message, { tried });
+  async #goOn(): Promise<void> {
+    const { faults } = this.#feeding;
+    for (let turn = 0; turn < TURNS_MAX && this.#feeding.open; turn++) {
+      try {
+        const source = await this.#order.next?.(turn);
+        if (source) await this.#feeding.take(source);
+      } catch (error) {
+        faults.tried.push(reasonOf(error));
+        if (error instanceof HerdError && error.code === 'NOT_FOUND') return faults.settle(error);
+      }
+    }
   }
 }

@@ -35,7 +35,9 @@ export class NameFetch {
   readonly #deps: NameFetchDeps;
   readonly #asking = new Once<Named>();
   /** Files that are coming in from upstream, given out as they come. */
-  readonly #streaming = new Map<string, Named>();
+  readonly #streaming = new Map<string, Named & { readonly kind: 'streaming' }>();
+  /** Names whose file is brought whole, though nobody reads it yet. */
+  readonly #kept = new Set<string>();
 
   constructor(deps: NameFetchDeps) {
     this.#deps = deps;
@@ -43,12 +45,13 @@ export class NameFetch {
 
   /** A file that has begun to come in. */
   streaming(url: string): Named | undefined {
-    return this.#streaming.get(url);
+    const streaming = this.#streaming.get(url);
+    return streaming && this.#deps.flights.joinable(streaming.key) ? streaming : undefined;
   }
 
   /** A file that has begun to come in, or the answer that upstream owes. */
   underWay(url: string): Named | Promise<Named> | undefined {
-    return this.#streaming.get(url) ?? this.#asking.get(url);
+    return this.streaming(url) ?? this.#asking.get(url);
   }
 
   /**
@@ -59,14 +62,22 @@ export class NameFetch {
     return this.#asking.run(url, () => this.#ask(url, old, asking));
   }
 
+  /** What upstream owes for `url` is brought whole: whoever asked for it has gone without. */
+  keep(url: string): void {
+    if (this.#asking.get(url)) this.#kept.add(url);
+  }
+
   async #ask(url: string, old: Resolution | undefined, asking: Asking): Promise<Named> {
     const { upstream, known, counters } = this.#deps;
     const { elected, trace } = asking;
+    this.#kept.delete(url);
+    const pull = new AbortController();
     counters.add(elected ? 'upstream.requests.elected' : 'upstream.requests.unelected');
     const response = await upstream.fetch({
       url,
       immutable: false,
       hurried: old !== undefined,
+      signal: pull.signal,
       trace,
       ...(old?.etag === undefined ? {} : { ifNoneMatch: old.etag }),
       ...(old?.lastModified === undefined ? {} : { ifModifiedSince: old.lastModified }),
@@ -75,10 +86,15 @@ export class NameFetch {
     if (status === 304 && old) return known.confirm(url, old);
     if (status === 404 || status === 410) return known.confirm(url, { status, checkedAtMs: 0 });
     if (status !== 200) throw refusal(url, status);
-    return await this.#takeBody(url, response, asking);
+    return await this.#takeBody(url, response, asking, pull);
   }
 
-  async #takeBody(url: string, response: UpstreamResponse, asking: Asking): Promise<Named> {
+  async #takeBody(
+    url: string,
+    response: UpstreamResponse,
+    asking: Asking,
+    pull: AbortController,
+  ): Promise<Named> {
     const { flights, clock } = this.#deps;
     if (isHtml(response.contentType) && !url.endsWith('/') && !url.endsWith('.html')) {
       endBody(response);
@@ -87,7 +103,7 @@ export class NameFetch {
     }
     const key = `name-${digestOf(`${url}\n${response.etag ?? ''}\n${clock.nowMs()}`).slice(0, 40)}`;
     const boarding = await flights
-      .launch(key, url, (flight) => this.#feederOf(flight, response, asking))
+      .launch(key, url, (flight) => this.#feederOf(flight, response, asking, pull))
       .catch((error) => {
         endBody(response);
         throw error;
@@ -102,20 +118,34 @@ export class NameFetch {
     });
     landed.catch(() => {});
     // Those who wait for the answer hold it until they get one; then whoever reads it does.
-    const named = await withDeadline(clock, landed, STREAM_AFTER_MS, undefined).finally(() =>
-      boarding.leave(),
-    );
+    const named = await withDeadline(clock, landed, STREAM_AFTER_MS, undefined).finally(() => {
+      if (this.#kept.has(url)) void landed.catch(() => {}).finally(() => boarding.leave());
+      else boarding.leave();
+    });
     if (named) return named;
     const streaming = { kind: 'streaming', key } as const;
     if (!ended) this.#streaming.set(url, streaming);
     return streaming;
   }
 
-  #feederOf(flight: Flight, response: UpstreamResponse, { elected, trace }: Asking): NameFeeder {
+  #feederOf(
+    flight: Flight,
+    response: UpstreamResponse,
+    { elected, trace }: Asking,
+    pull: AbortController,
+  ): NameFeeder {
     return new NameFeeder(this.#deps.flights.feedingDeps, flight, {
       begin: (feeding) => {
         const source = feeding.upstreamSource(elected);
-        return { origin: source.origin, stream: source.answered(response, 0) };
+        const stream = source.answered(response, 0);
+        const cancel = () => {
+          pull.abort();
+          stream.cancel();
+        };
+        return {
+          origin: source.origin,
+          stream: { next: () => stream.next(), cancel, done: () => stream.done() },
+        };
       },
       trace,
     });

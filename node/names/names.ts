@@ -13,6 +13,7 @@ import type { Trace } from '../metrics/ways.ts';
 import { type Clock, withDeadline } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import { Once } from '../platform/once.ts';
+import { checkedObject } from '../store/checked-object.ts';
 import type { Store } from '../store/store.ts';
 import { MemberSource } from '../transfer/peer/member-source.ts';
 import type { ClaimedName, NameAnswer, Peers } from '../transfer/peers.ts';
@@ -32,7 +33,7 @@ interface NamesDeps {
   readonly upstream: Upstream;
   readonly catalog: Catalog;
   readonly flights: Flights;
-  readonly store: Pick<Store, 'stat' | 'open'>;
+  readonly store: Store;
   readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
@@ -154,6 +155,7 @@ export class Names {
     return flights.launch(key, url, (flight) => {
       return new NameFeeder(flights.feedingDeps, flight, {
         begin: () => ({ origin: source.origin, stream }),
+        again: source,
         next: (turn) => this.#next(url, key, turn, trace),
         trace,
       });
@@ -162,7 +164,7 @@ export class Names {
 
   /**
    * Who has the rest of a file when the member that it came from has failed: whoever owns the name
-   * now, and at last upstream. What it is by then comes in by a flight of its own.
+   * now, and at last upstream. That may be another version.
    */
   async #next(
     url: string,
@@ -171,21 +173,40 @@ export class Names {
     trace: Trace | undefined,
   ): Promise<Source | undefined> {
     const named =
-      turn === 0
-        ? await this.resolve(url, false, trace)
-        : await this.#upstream.ask(url, undefined, { elected: false, trace });
+      turn === 0 ? await this.resolve(url, false, trace) : await this.#upstreamFor(url, trace);
+    if (named.kind === 'resolved') return await this.#sourceOf(url, named, trace);
     // The same stream again: it has just failed.
-    if (named.kind === 'streaming' && named.key === key) return undefined;
+    if (named.key === key) return undefined;
+    const { pool, flights, peers } = this.#deps;
+    const { holder } = named;
+    if (holder && peers) return new MemberSource({ peers }, holder, { key: named.key });
+    // Here it comes from upstream alone, so that no two wait for each other.
+    const boarding = await flights.join(named.key);
+    return boarding && new LocalSource({ pool }, { kind: 'flight', boarding });
+  }
+
+  /** This node's own way, whoever owns the name. */
+  async #upstreamFor(url: string, trace: Trace | undefined): Promise<Named> {
+    const here = this.#atHand(url, false);
+    return here ?? (await this.#upstream.ask(url, undefined, { elected: false, trace }));
+  }
+
+  /** What a name stands for, by now. */
+  async #sourceOf(
+    url: string,
+    { resolution, holder }: Named & { readonly kind: 'resolved' },
+    trace: Trace | undefined,
+  ): Promise<Source> {
     const { pool, store, flights } = this.#deps;
-    if (named.kind === 'streaming') {
-      const boarding = await this.board(url, named, trace);
-      return boarding && new LocalSource({ pool }, { kind: 'flight', boarding });
+    const { digest, size, status } = resolution;
+    if (digest === undefined) {
+      throw new HerdError('NOT_FOUND', `upstream answered ${status} for ${url}`, { status });
     }
-    const { resolution, holder } = named;
-    const { digest, size } = resolution;
-    if (digest === undefined) return undefined;
-    const object = await store.open(digest);
-    if (object) return new LocalSource({ pool }, { kind: 'stored', object });
+    const stored = await store.open(digest);
+    if (stored) {
+      const object = checkedObject(store, stored);
+      return new LocalSource({ pool }, { kind: 'stored', object });
+    }
     const boarding = await flights.board({
       ...{ digest, url, trace },
       ...(size === undefined ? {} : { size }),
@@ -211,7 +232,11 @@ export class Names {
       if (came) return came;
       // It may take longer than those who ask have patience for.
       const asked = this.#upstream.ask(url, old?.resolution, { elected: true, trace });
-      return await (old ? this.#stale.unlessTold(url, asked, old) : asked);
+      if (!old) return await asked;
+      const named = await this.#stale.unlessTold(url, asked, old);
+      // Those who asked have the older answer; who asks next gets what is coming.
+      if (named.kind === 'resolved' && named.stale) this.#upstream.keep(url);
+      return named;
     });
   }
 

@@ -53,7 +53,7 @@ export function upstreamContract(name: string, make: () => Promise<UpstreamFixtu
 
   describe(`${name} answers`, () => {
     it('with the bytes, their size and their validators', async () => {
-      const { get, url, idle } = await fixture();
+      const { get, idle } = await fixture();
       const { body: chunks, ...head } = await get();
       expect(head).toMatchObject({ status: 200, from: 0, size: body.length });
       expect([typeof head.etag, typeof head.lastModified]).toEqual(['string', 'string']);

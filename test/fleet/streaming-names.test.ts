@@ -69,6 +69,15 @@ test('what the owner passes on is a member’s: its bytes, its rate, its copy to
   expect([upstream.requests.length, upstream.open]).toEqual([1, 0]);
 });
 
+test('one broken connection is no reason to ask upstream again, nor to blame', async () => {
+  const { herd, upstream, got, go } = await streaming();
+  for (const pipe of herd.nodes[owner]!.door.pipes) pipe.destroy();
+  await sleep(20);
+  go();
+  expect((await got()).equals(body)).toBe(true);
+  expect([upstream.requests.length, blames(herd)]).toEqual([1, []]);
+});
+
 describe('the owner fails in mid-file', () => {
   test('killed: its successor has the rest, and it is named', async () => {
     const { herd, upstream, got, go } = await streaming();

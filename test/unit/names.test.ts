@@ -234,6 +234,31 @@ describe('the owner of a name', () => {
     expect(flights.report()).toEqual([]);
   });
 
+  test('a new version that comes late is brought whole, though nobody waited', async () => {
+    const { names, upstream, state, clock, later, flights } = setup(good);
+    await names.resolve(url, false);
+    clock.advance(30_000);
+    const head = Promise.withResolvers<void>();
+    const rest = Promise.withResolvers<void>();
+    const newer = { ...good, body: Buffer.from('Origin: Debian\n'), etag: '"2"' };
+    state.answer = async () => {
+      await head.promise;
+      return { ...newer, pace: () => rest.promise };
+    };
+    const late = names.resolve(url, false);
+    await later(5_000);
+    expect(await late).toMatchObject({ stale: true });
+    head.resolve();
+    await later(500);
+    await later(10_000);
+    expect(flights.active).toBe(1);
+    rest.resolve();
+    await later(0);
+    const digest = digestOf(newer.body);
+    expect(await names.resolve(url, false)).toMatchObject({ resolution: { digest } });
+    expect(upstream.requests.length).toBe(2);
+  });
+
   test('takes over what a former owner knows, and survives a catalog that fails', async () => {
     const { names, upstream, catalog, members, clock } = setup(good, { others: 1 });
     catalog.remember = () => Promise.reject(new Error('disk gone'));

@@ -5,15 +5,26 @@ import type { PieceRange, Source, SourceStream, Wanted } from '../source.ts';
 
 export class MemberSource implements Source {
   readonly origin: { readonly kind: 'member'; readonly peer: PeerAddress };
-  readonly supports = { resume: true };
+  readonly supports: { readonly resume: boolean };
+  readonly #key: string | undefined;
   readonly #peers: Pick<Peers, 'object'>;
 
-  constructor(deps: { readonly peers: Pick<Peers, 'object'> }, peer: PeerAddress) {
+  /**
+   * `key`: what it is called there, where that is not what is wanted. It may be another version
+   * then, and is given from its start.
+   */
+  constructor(
+    deps: { readonly peers: Pick<Peers, 'object'> },
+    peer: PeerAddress,
+    { key }: { readonly key?: string } = {},
+  ) {
     this.#peers = deps.peers;
+    this.#key = key;
+    this.supports = { resume: key === undefined };
     this.origin = { kind: 'member', peer };
   }
 
   open({ key }: Wanted, range: PieceRange, call: Call): Promise<SourceStream | undefined> {
-    return this.#peers.object(this.origin.peer, key, range, call);
+    return this.#peers.object(this.origin.peer, this.#key ?? key, range, call);
   }
 }
