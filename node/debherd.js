@@ -6,6 +6,14 @@
 // mark the old before they have 64 MiB, as what a start leaves is collected when it is over. glibc
 // takes two: one arena for all threads, and a mapping for each 64 KiB buffer that Node gives a TLS
 // connection, of which little is used: a piece of the heap that others used before is all there.
-import './runtime.js';
-
+// An older Node must be able to read this file, to say which one is needed: imports come after.
+const NODE_NEEDED = 24;
+if (Number.parseInt(process.versions.node, 10) < NODE_NEEDED) {
+  process.stderr.write(
+    `debherd: this is Node ${process.versions.node}, but Node ${NODE_NEEDED} is needed: ` +
+      'run it with npm start, or with the Node that npm brings, node_modules/.bin/node\n',
+  );
+  process.exit(1);
+}
+await import('./runtime.js');
 await import('./cli/main.ts');

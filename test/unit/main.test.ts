@@ -43,3 +43,26 @@ it('refuses a state folder where the kernel lets none be made', () => {
   expect(stderr).toMatch(/^debherd: state folder \/proc\/a\/b is not writable: ENOENT.*\n$/);
   expect(status).toBe(1);
 });
+
+/** Nodes of this machine that are too old, and one that only says it is. */
+const olderNodes = [
+  ['a faked one', process.execPath, ['--import', `data:text/javascript,${pretend('22.99.0')}`]],
+  ...['/usr/bin/node', '/usr/local/bin/node'].filter(isOld).map((node) => [node, node, []]),
+] as [string, string, string[]][];
+
+function pretend(version: string): string {
+  return `Object.defineProperty(process, 'versions', { value: { node: '${version}' } })`;
+}
+
+function isOld(node: string): boolean {
+  const { stdout } = spawnSync(node, ['--version'], { encoding: 'utf8' });
+  return /^v(1[89]|2[0-3])\./.test(stdout ?? '');
+}
+
+it.each(olderNodes)('tells an older Node which one is needed: %s', (_, node, options) => {
+  const got = spawnSync(node, [...options, main, 'version'], { encoding: 'utf8' });
+  expect(got).toMatchObject({ status: 1, stdout: '' });
+  expect(got.stderr).toMatch(
+    /^debherd: this is Node \d+\.\d+\.\d+, but Node 24 is needed: run it with npm start, or .*\n$/,
+  );
+});
