@@ -95,8 +95,3 @@ export function readEnvironment(
       };
     });
 }
-
-/** The environment variable of a key. */
-export function variableOf(key: string): string {
-  return prefix + key.toUpperCase().replaceAll('-', '_');
-}

@@ -1,6 +1,6 @@
 // deploy/CONFIGURATION.md, made from the table of keys. Run by itself it writes the file.
 import { writeFileSync } from 'node:fs';
-import { configMarkdown } from '../../node/cli/command-line.ts';
+import { configFields, keyOf, options } from '../../node/config/table.ts';
 
 const head = `# Configuration
 
@@ -15,7 +15,18 @@ from.
 Sizes are written \`20GiB\` or \`500MB\`, times \`30s\` or \`10m\`.
 `;
 
-export const configurationText = () => `${head}\n${configMarkdown()}\n`;
+export const configurationText = () => `${head}\n${table()}\n`;
+
+function table(): string {
+  const rows = configFields.map((field) => {
+    const { help, why, shown } = options[field];
+    return `| \`${keyOf(field)}\` | ${help} | ${shown} | ${why} |`.replaceAll(
+      'yes|no',
+      'yes or no',
+    );
+  });
+  return ['| key | what it sets | default | why |', '|---|---|---|---|', ...rows].join('\n');
+}
 
 if (import.meta.main) {
   writeFileSync(new URL('../../deploy/CONFIGURATION.md', import.meta.url), configurationText());

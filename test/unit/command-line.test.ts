@@ -1,14 +1,9 @@
 // Verbs and flags, from argv to a command or a complaint of one line.
 import { parse } from 'smol-toml';
 import { expect, it } from 'vitest';
-import {
-  type Command,
-  configJson,
-  parseCommandLine,
-  showConfig,
-  verbs,
-} from '../../node/cli/command-line.ts';
-import { configKeys, type Machine } from '../../node/config/table.ts';
+import { parseCommandLine, verbs } from '../../node/cli/command-line.ts';
+import { configJson, showConfig } from '../../node/cli/verbs/config.ts';
+import { configKeys, type LoadedConfig, type Machine } from '../../node/config/table.ts';
 
 const machine: Machine = {
   env: {},
@@ -21,10 +16,15 @@ const machine: Machine = {
 
 const command = (...argv: string[]) => parseCommandLine(argv, machine);
 
-function loadedBy(...argv: string[]): Extract<Command, { loaded: unknown }>['loaded'] {
+function loadedBy(...argv: string[]): LoadedConfig {
   const got = command(...argv);
-  if (!('loaded' in got)) throw new Error(`${got.verb} loads nothing`);
-  return got.loaded;
+  if ('help' in got) throw new Error(`${argv.join(' ')} gives help`);
+  return got.load();
+}
+
+function helpBy(...argv: string[]): string {
+  const got = command(...argv);
+  return 'help' in got ? got.help : '';
 }
 
 it('run takes flags, with a space or an equals sign, lists by repetition', () => {
@@ -49,35 +49,54 @@ it('tracker has its own short flag and default', () => {
 });
 
 it.each([
-  [[], 'no verb; verbs are run, tracker, config, version, help'],
+  [[], 'no verb; verbs are run, config, tracker, version, help'],
   [['rnu'], 'unknown verb "rnu"; did you mean "run"?'],
-  [['--versoin'], 'unknown flag "--versoin"; verbs are run, tracker, config, version, help'],
+  [['help', 'rnu'], 'unknown verb "rnu"; did you mean "run"?'],
+  [['--versoin'], 'unknown flag --versoin; did you mean "--version"?'],
+  [['-x'], 'unknown flag -x; see debherd --help'],
   [['run', '--cach-max', '1GiB'], 'unknown flag --cach-max for run; did you mean "--cache-max"?'],
   [['run', '--json'], 'unknown flag --json for run; see debherd run --help'],
   [['run', '-x'], 'unknown flag -x for run; see debherd run --help'],
   [['run', '--state'], '--state needs a value; see debherd run --help'],
   [['run', '--state', '--name'], '--state needs a value; see debherd run --help'],
-  [['run', '--help=1'], '--help takes no value'],
+  [['run', '--state='], 'bad value "" for state (--state): it is empty'],
+  [['run', '--help=1'], 'unknown flag --help=1 for run; did you mean "--help"?'],
   [['run', 'now'], '"now" is not expected after run; flags begin with --'],
+  [['version', '--', 'now'], '"now" is not expected after version; flags begin with --'],
+  [['config', '--json=yes'], 'unknown flag --json=yes for config'],
   [['tracker'], 'fleet-key-file is not set; give --fleet-key-file PATH'],
   [
     ['run', '--config', '/no.toml'],
     'there is no configuration file /no.toml (--config); check the path',
   ],
 ])('%j is told: %s', (argv, message) => {
-  expect(() => command(...argv)).toThrow(message);
+  expect(() => loadedBy(...argv)).toThrow(message);
 });
 
-it.each(Object.keys(verbs))('%s has help', (verb) => {
-  for (const flag of ['--help', '-h']) {
-    const got = command(verb, flag);
-    expect(got.verb === 'help' && got.text).toContain(`debherd ${verb}: `);
+it('version needs no configuration, nor does help', () => {
+  for (const argv of [['version'], ['--version']]) {
+    expect(command(...argv)).toMatchObject({ verb: 'version' });
   }
+  expect(helpBy('run', '--config', '/no.toml', '--help')).toContain('Usage: debherd run');
+});
+
+it('switches are told from flags with values', () => {
+  expect(command('config', '--json', '--state', '/s')).toMatchObject({ on: new Set(['json']) });
+});
+
+it.each(Object.entries(verbs))('%s has help', (verb, { summary }) => {
+  for (const argv of [
+    [verb, '--help'],
+    [verb, '-h'],
+    ['help', verb],
+  ]) {
+    expect(helpBy(...argv)).toMatch(new RegExp(`^Usage: debherd ${verb} .*\n\n${summary}\n`));
+  }
+  expect(helpBy('--help').replaceAll(/\s+/g, ' ')).toContain(`${summary} `);
 });
 
 it('help of run names every key', () => {
-  const got = command('run', '--help');
-  const text = got.verb === 'help' ? got.text : '';
+  const text = helpBy('run', '--help');
   expect(configKeys.filter((key) => !text.includes(`\n  --${key} `))).toEqual([]);
 });
 
