@@ -12,10 +12,12 @@ import { announceHeld } from './discovery/announce-held.ts';
 import { DhtDiscovery } from './discovery/dht-discovery.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { AptDoor } from './doors/apt/apt-door.ts';
+import { ControlDoor } from './doors/control/control-door.ts';
 import { createPeerDoor } from './doors/peer/peer-door.ts';
 import type { Outgoing } from './doors/peer/piece-writer.ts';
 import { buildReport } from './doors/status/build-report.ts';
 import { StatusPage } from './doors/status/page.ts';
+import type { StatusReport } from './doors/status/report.ts';
 import { Tunnel } from './doors/tunnel.ts';
 import { cameFromMember } from './fetch/came-from-member.ts';
 import { type FleetKey, readFleetKey } from './fleet/fleet-key.ts';
@@ -107,7 +109,9 @@ async function build(config: Config, deps: NodeDeps, started: Started): Promise<
       : await openHerd(site, base, await readFleetKey(fleetKeyFile));
   const core = openCore(site, base, net);
   if (net.key) await openPeerDoor(site, base, net, core);
-  const aptDoor = await openAptDoor(site, base, net, core, sockets);
+  const report = reporter(site, base, net, core);
+  started.add(await ControlDoor.open({ report }, { folder: config.runtime }));
+  const aptDoor = await openAptDoor(site, base, core, report, sockets);
   const aptListen = aptDoor.addresses().map(({ address, port }) => ({ host: address, port }));
   const members = net.fleet.members().length;
   log.info({ apt: aptListen, members, state: config.state }, 'serving');
@@ -270,23 +274,23 @@ async function openPeerDoor(site: Site, base: Base, net: Herd, core: Core): Prom
   await listenWidely(door, config.peerListen);
 }
 
+function reporter({ config, platform }: Site, base: Base, net: Network, core: Core) {
+  const deps = { ...platform, ...base, ...net, ...core };
+  const hostsTracker = config.trackerListen !== undefined;
+  const { startedAtMs } = base;
+  return () => buildReport(deps, { cacheMax: config.cacheMax, hostsTracker, startedAtMs });
+}
+
 /** Where apt connects to, and people's browsers. */
 async function openAptDoor(
   { config, platform, started }: Site,
   base: Base,
-  net: Network,
-  core: Core,
+  { delivery }: Core,
+  report: () => StatusReport,
   sockets: readonly InheritedSocket[],
 ): Promise<AptDoor> {
   const { clock, log } = platform;
-  const { store, counters, ways, guard, startedAtMs } = base;
-  const { fleet, trackers } = net;
-  const { flights, names, delivery } = core;
-  const report = () =>
-    buildReport(
-      { fleet, store, flights, names, counters, clock, trackers },
-      { cacheMax: config.cacheMax, hostsTracker: config.trackerListen !== undefined, startedAtMs },
-    );
+  const { counters, ways, guard } = base;
   const pages = new StatusPage({ clock, report, ways });
   started.add({ close: async () => pages.close() });
   const tunnels = new Tunnel({ guard, counters, clock });

@@ -12,11 +12,12 @@ import {
 } from '../config/table.ts';
 import { config } from './verbs/config.ts';
 import { run } from './verbs/run.ts';
+import { status } from './verbs/status.ts';
 import { tracker } from './verbs/tracker.ts';
 import type { Call, Verb } from './verbs/verb.ts';
 import { version } from './verbs/version.ts';
 
-export const verbs = { run, config, tracker, version } satisfies Record<string, Verb>;
+export const verbs = { run, status, config, tracker, version } satisfies Record<string, Verb>;
 
 export type VerbName = keyof typeof verbs;
 const verbNames = Object.keys(verbs) as VerbName[];

@@ -69,6 +69,7 @@ const maybe = <T>(of: kind.Kind<T>, words: Words): Option<T | undefined> =>
 const many = <T>(of: kind.Kind<T>, words: Words): Option<readonly T[]> => option(of, true, words);
 
 const GiB = 1024 ** 3;
+const systemState = '/var/lib/debherd';
 
 export const options = {
   aptListen: many(kind.listen, {
@@ -89,8 +90,16 @@ export const options = {
     defaults: ({ env, root, home }) => {
       const managed = env.STATE_DIRECTORY?.split(':')[0];
       if (managed) return managed;
-      if (root) return '/var/lib/debherd';
+      if (root) return systemState;
       return path.join(env.XDG_STATE_HOME || path.join(home, '.local/state'), 'debherd');
+    },
+  }),
+  runtime: one(kind.filePath, {
+    help: 'folder of the socket that debherd status asks: for this user and its group',
+    why: 'one state has one daemon, so its socket is found by it; systemd makes the first folder',
+    shown: '/run/debherd for the state /var/lib/debherd, else run in the state folder',
+    defaults: (_machine, state) => {
+      return state === systemState ? '/run/debherd' : path.join(state, 'run');
     },
   }),
   tracker: many(kind.trackerUrl, {

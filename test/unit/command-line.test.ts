@@ -49,7 +49,7 @@ it('tracker has its own short flag and default', () => {
 });
 
 it.each([
-  [[], 'no verb; verbs are run, config, tracker, version, help'],
+  [[], 'no verb; verbs are run, status, config, tracker, version, help'],
   [['rnu'], 'unknown verb "rnu"; did you mean "run"?'],
   [['help', 'rnu'], 'unknown verb "rnu"; did you mean "run"?'],
   [['--versoin'], 'unknown flag --versoin; did you mean "--version"?'],
@@ -81,7 +81,7 @@ it('version needs no configuration, nor does help', () => {
 });
 
 it('switches are told from flags with values', () => {
-  expect(command('config', '--json', '--state', '/s')).toMatchObject({ on: new Set(['json']) });
+  expect(command('status', '--watch', '--state', '/s')).toMatchObject({ on: new Set(['watch']) });
 });
 
 it.each(Object.entries(verbs))('%s has help', (verb, { summary }) => {

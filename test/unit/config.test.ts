@@ -60,6 +60,7 @@ describe('defaults', () => {
       ],
       peerListen: { host: '0.0.0.0', port: 3143 },
       state: '/home/ann/.local/state/debherd',
+      runtime: '/home/ann/.local/state/debherd/run',
       tracker: [],
       trackerListen: undefined,
       fleetKeyFile: undefined,
@@ -81,10 +82,18 @@ describe('defaults', () => {
   it('suit the system', () => {
     const root = load({ machine: machine({}, { root: true, ipv6: false, diskBytes: () => 5e9 }) });
     expect(root.config.state).toBe('/var/lib/debherd');
+    expect(root.config.runtime).toBe('/run/debherd');
     expect(root.config.aptListen).toEqual([{ host: '127.0.0.1', port: 3142 }]);
     expect(root.config.cacheMax).toBe(476 * 1024 ** 2);
     expect(load({ machine: machine({ XDG_STATE_HOME: '/x' }) }).config.state).toBe('/x/debherd');
     expect(load({ machine: machine({ STATE_DIRECTORY: '/s' }) }).config.state).toBe('/s');
+  });
+
+  it('give each state a socket of its own, for whoever asks', () => {
+    const runtime = (root: boolean, state: string) =>
+      load({ machine: machine({}, { root }), flags: [flag('state', state)] }).config.runtime;
+    expect(runtime(true, '/srv/herd')).toBe('/srv/herd/run');
+    expect(runtime(false, '/var/lib/debherd')).toBe('/run/debherd');
   });
 
   it('ask for the size of the disk that the state is on', () => {
