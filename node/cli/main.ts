@@ -2,6 +2,7 @@
 import { ConfigError, thisMachine } from '../config/table.ts';
 import { takeInheritedSockets } from '../platform/listen-fds.ts';
 import { parseCommandLine, UsageError, verbs } from './command-line.ts';
+import { endOrTell } from './run-service.ts';
 
 /** Mistakes of the person give 2, so that a service manager need not try again; failures give 1. */
 async function main(): Promise<number> {
@@ -15,8 +16,7 @@ async function main(): Promise<number> {
     return 0;
   } catch (error) {
     if (!(error instanceof ConfigError || error instanceof UsageError)) throw error;
-    process.stderr.write(`debherd: ${error.message}\n`);
-    return 2;
+    return endOrTell(error.message, sockets);
   }
 }
 

@@ -1,5 +1,5 @@
 // The probe that apt asks for its proxy, with real apt: through the daemon when it answers,
-// directly when it does not. A plain HTTP server stands for the daemon.
+// directly when it does not. Where it serves, a plain HTTP server stands for the daemon.
 import { execFile } from 'node:child_process';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { holdDaemon } from '../fixtures/held-daemon.ts';
 
 const PROBE = fileURLToPath(new URL('../../deploy/apt/apt-proxy-detect', import.meta.url));
 const SNIPPET = fileURLToPath(new URL('../../deploy/apt/30debherd', import.meta.url));
@@ -34,7 +35,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-describe('apt-get update', { timeout: 20_000 }, () => {
+describe('apt-get update', () => {
   test('goes through the daemon that answers, and https sources do not', async () => {
     const archive = await startArchive(ARCHIVE_HOST);
     const daemon = await startArchive('127.0.0.1');
@@ -59,12 +60,31 @@ describe('apt-get update', { timeout: 20_000 }, () => {
   test('goes to the archive when the port is open and nobody answers', async () => {
     const archive = await startArchive(ARCHIVE_HOST);
     const silent = await startTcp(() => {});
-    const start = performance.now();
     const { code, output } = await aptUpdate([`http://${archive.address}/a/`], silent);
-    expect(performance.now() - start).toBeLessThan(8000);
     expect(code, output).toBe(0);
     expect(output).not.toMatch(/^[EW]:/m);
     expect(archive.asked).toContain('GET /a/./Packages');
+  });
+
+  test('goes to the archive while the daemon has a bad configuration', async () => {
+    const archive = await startArchive(ARCHIVE_HOST);
+    const daemon = await holdDaemon({ address: '127.0.0.1', port: 0 }, ['--cache-max', 'lots']);
+    try {
+      await daemon.start();
+      const address = `127.0.0.1:${daemon.port}`;
+      // It is there, and stays: its answer is what sends apt away.
+      const answer = await fetch(`http://${address}/`);
+      expect([answer.status, await answer.text()]).toEqual([
+        503,
+        expect.stringMatching(/^debherd cannot start: bad value "lots" for cache-max .*\n$/),
+      ]);
+      const { code, output } = await aptUpdate([`http://${archive.address}/a/`], address);
+      expect(code, output).toBe(0);
+      expect(output).not.toMatch(/^[EW]:/m);
+      expect(archive.asked).toContain('GET /a/./Packages');
+    } finally {
+      await daemon.close();
+    }
   });
 });
 
@@ -78,7 +98,9 @@ describe('the probe', () => {
   test.each([
     ['an open port that closes at once', (socket: Socket) => socket.destroy()],
     ['something else than HTTP', (socket: Socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n')],
-    ['half an answer', (socket: Socket) => socket.end('HTT')],
+    ['half an answer', (socket: Socket) => socket.end('HTTP/1.1 20')],
+    ['a daemon that cannot start', (socket: Socket) => socket.end('HTTP/1.1 503 No\r\n\r\n')],
+    ['a web server', (socket: Socket) => socket.end('HTTP/1.1 404 Not Found\r\n\r\n')],
   ])('takes %s for no daemon', async (_what, serve) => {
     expect(await ask(URI, await startTcp(serve))).toBe('DIRECT\n');
   });
@@ -102,16 +124,19 @@ describe('the probe', () => {
     expect(await ask('http://localhost.example/x', daemon.address)).not.toBe('DIRECT\n');
   });
 
-  test('takes a few milliseconds', async () => {
+  test('takes a few milliseconds of a core', async () => {
     const daemon = await startArchive('127.0.0.1');
-    const times: number[] = [];
-    for (let run = 0; run < 15; run++) {
-      const start = performance.now();
-      await ask(URI, daemon.address);
-      times.push(performance.now() - start);
-    }
-    // Measured 10 ms; the best run, since other tests share the cores.
-    expect(Math.min(...times)).toBeLessThan(50);
+    const probes = 10;
+    const script = `for i in $(seq ${probes}); do "$@" > /dev/null; done; times`;
+    const variables = { DEBHERD_APT_LISTEN: daemon.address };
+    const { output } = await execute('sh', ['-c', script, 'sh', PROBE, URI], variables);
+    // "0m0.05s 0m0.03s": user and system time of the shell, then of its children.
+    const [user = 0, system = 0] = [...(output.split('\n')[1] ?? '').matchAll(/m([\d.]+)s/g)].map(
+      ([, seconds]) => 1000 * Number(seconds),
+    );
+    expect(daemon.probed).toBe(probes);
+    // Measured 8 ms. Time on the clock would be that of all that runs on this machine.
+    expect((user + system) / probes).toBeLessThan(30);
   });
 
   test('is what the snippet names', async () => {
@@ -156,14 +181,19 @@ function execute(file: string, args: readonly string[], variables: NodeJS.Proces
   });
 }
 
-/** An unsigned archive without packages, which also answers as a proxy; notes who asks for what. */
+/**
+ * An unsigned archive without packages, which also answers as a proxy and to the probe; notes who
+ * asks for what.
+ */
 async function startArchive(host: string) {
-  const asked: string[] = [];
-  const server = createHttpServer((request, response) => {
-    if (request.method === 'GET') asked.push(`${request.method} ${request.url}`);
-    response.writeHead(request.url?.endsWith('/Packages') ? 200 : 404).end();
+  const notes = { address: '', asked: [] as string[], probed: 0 };
+  const server = createHttpServer(({ method, url = '' }, response) => {
+    if (method === 'GET') notes.asked.push(`${method} ${url}`);
+    if (method === 'HEAD' && url === '/') notes.probed++;
+    response.writeHead(url === '/' || url.endsWith('/Packages') ? 200 : 404).end();
   });
-  return { address: await listen(server, host), asked };
+  notes.address = await listen(server, host);
+  return notes;
 }
 
 function startTcp(serve: (socket: Socket) => void): Promise<string> {

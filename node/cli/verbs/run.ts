@@ -14,7 +14,7 @@ export const run: Verb = {
   async perform({ load, sockets }) {
     const { config } = load();
     const listens = ['aptListen', 'peerListen', 'trackerListen'] as const;
-    return runService((log) => startNode(config, log, sockets), { config, listens });
+    return runService((log) => startNode(config, log, sockets), { config, listens, sockets });
   },
 };
 
