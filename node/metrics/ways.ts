@@ -81,6 +81,9 @@ export interface Call {
   readonly trace?: Trace | undefined;
 }
 
+/** `atMs`: since the start. */
+type KeptStep = Step & { readonly atMs: number };
+
 export interface WayReport {
   readonly id: string;
   /** Who asked: this machine's apt, or another member. */
@@ -88,8 +91,7 @@ export interface WayReport {
   /** Without its query, which may hold a secret. Of a member's request for bytes: their key. */
   readonly url: string;
   readonly startedAtMs: number;
-  /** `atMs`: since the start. */
-  readonly steps: readonly (Step & { readonly atMs: number })[];
+  readonly steps: readonly KeptStep[];
   /** Records that were left out. */
   readonly more: number;
 }
@@ -173,7 +175,7 @@ class Way implements Trace {
   readonly #noted: () => void;
   readonly #startedAtMs: number;
   readonly #startMs: number;
-  readonly #steps: (Step & { readonly atMs: number })[] = [];
+  readonly #steps: KeptStep[] = [];
   #more = 0;
   #forgotten = false;
 
@@ -195,7 +197,7 @@ class Way implements Trace {
       return;
     }
     const atMs = rounded(this.#clock.monotonicMs() - this.#startMs);
-    this.#steps.push({ ...shortened(step), atMs });
+    this.#steps.push(kept(step, atMs));
     this.#noted();
   }
 
@@ -222,24 +224,31 @@ export function wayIdOf(text: unknown): string | undefined {
   return typeof text === 'string' && /^[\w-]{1,40}$/.test(text) ? text : undefined;
 }
 
-function shownUrl(url: string): string {
-  const query = url.indexOf('?');
-  return cut(query < 0 ? url : url.slice(0, query), URL_CHARS);
+function kept(step: Step, atMs: number): KeptStep {
+  const fields: Record<string, unknown> = { ...step, atMs };
+  for (const [key, value] of Object.entries(step)) {
+    if (typeof value === 'string') fields[key] = shownText(value);
+  }
+  return fields as unknown as KeptStep;
 }
 
-/** Texts come from elsewhere, of any length. */
-function shortened(step: Step): Step {
-  if (step.what === 'verdict' && step.reason !== undefined) {
-    return { ...step, reason: cut(step.reason, TEXT_CHARS) };
-  }
-  if (step.what === 'source') return { ...step, end: cut(step.end, TEXT_CHARS) };
-  return step.what === 'asked' ? { ...step, said: cut(step.said, TEXT_CHARS) } : step;
+function shownUrl(url: string): string {
+  const query = url.indexOf('?');
+  return query < 0 ? cut(url, URL_CHARS) : cut(copyOf(url.slice(0, query)), URL_CHARS);
+}
+
+/** Texts come from elsewhere: of any length, and with URLs whose queries may hold a secret. */
+function shownText(text: string): string {
+  return cut(text, TEXT_CHARS).replace(/\?\S+/g, '');
 }
 
 function cut(text: string, charsMax: number): string {
-  if (text.length <= charsMax) return text;
-  // A copy: a part of a string keeps all of it in memory.
-  return `${Buffer.from(text.slice(0, charsMax - 1)).toString()}…`;
+  return text.length <= charsMax ? text : `${copyOf(text.slice(0, charsMax - 1))}…`;
+}
+
+/** Of a part of a string, which would keep all of it in memory. */
+function copyOf(part: string): string {
+  return Buffer.from(part).toString();
 }
 
 function rounded(ms: number): number {

@@ -23,10 +23,8 @@ async function fixture(options: { watchersMax?: number } = {}) {
     },
   } as Clock;
   let name = 'ws-1';
-  const page = new StatusPage(
-    { ways: waysFixture(), report: () => sampleReport({ name }), clock },
-    options,
-  );
+  const ways = waysFixture();
+  const page = new StatusPage({ ways, report: () => sampleReport({ name }), clock }, options);
   const server = createServer((req, res) => page.handle(req, res, req.url ?? ''));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -48,7 +46,7 @@ async function fixture(options: { watchersMax?: number } = {}) {
   const rename = (next: string) => {
     name = next;
   };
-  return { ask, open, page, ticks, rename };
+  return { ask, open, page, ticks, rename, ways };
 }
 
 test('/status.json is the report', async () => {
@@ -69,6 +67,27 @@ test('/ shows figures without scripts, escaped, and lets only its own script run
   expect(answer.headers['content-security-policy']).toMatch(
     /^default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-[^']+'; connect-src 'self';/,
   );
+});
+
+test('/ways.json tells of a URL, an object, a request, or all', async () => {
+  const { ask, ways } = await fixture();
+  const url = 'http://archive.ubuntu.com/ubuntu/pool/libstdc++6_14~1_amd64.deb';
+  const digest = 'd'.repeat(64);
+  const { id } = ways.begin('apt', url);
+  ways.begin('peer', digest, 'abc-1');
+  const told = async (query: string) => {
+    const { text } = await ask(`/ways.json${query}`);
+    return (JSON.parse(text).ways as { id: string }[]).map((way) => way.id);
+  };
+  expect(await told('')).toEqual(['abc-1', id]);
+  expect(await told(`?digest=${digest}`)).toEqual(['abc-1']);
+  expect(await told('?id=abc-1')).toEqual(['abc-1']);
+  // As it stands, as a form escapes it, and as apt prints it.
+  const apts = url.replaceAll('+', '%2b').replace('~', '%7e');
+  for (const spelling of [url, encodeURIComponent(url), encodeURIComponent(apts), `${url}?x=1`]) {
+    expect(await told(`?url=${spelling}`), spelling).toEqual([id]);
+  }
+  expect(await told('?url=nonsense')).toEqual([]);
 });
 
 test.each(['/favicon.ico', '/status', '/../x'])('%s is 404 with a clear line', async (path) => {
@@ -95,7 +114,7 @@ test.each([
 
 test('a page under a rebound name reads nothing', async () => {
   const { ask } = await fixture();
-  for (const path of ['/', '/status.json', '/events']) {
+  for (const path of ['/', '/status.json', '/events', '/ways.json']) {
     const answer = await ask(path, 'evil.example:3142');
     expect(answer.status).toBe(403);
     expect(answer.text).not.toContain('ws-1');

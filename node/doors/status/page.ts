@@ -2,6 +2,7 @@
 // for programs.
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { canonicalUrl } from '../../apt/canonical-url.ts';
 import { sha256 } from '../../content/digest.ts';
 import { counters } from '../../metrics/counters.ts';
 import type { Ways } from '../../metrics/ways.ts';
@@ -80,7 +81,7 @@ export class StatusPage {
     const asked: { url?: string; digest?: string; id?: string } = {};
     for (const key of ['url', 'digest', 'id'] as const) {
       const value = query.get(key);
-      if (value !== null) asked[key] = value;
+      if (value !== null) asked[key] = key === 'url' ? urlOf(value) : value;
     }
     const ways = this.#deps.ways.find(asked);
     send(res, 200, 'application/json', `${JSON.stringify({ ways }, null, 1)}\n`);
@@ -118,6 +119,13 @@ export class StatusPage {
   #event(): string {
     return `data: ${JSON.stringify(this.#deps.report())}\n\n`;
   }
+}
+
+/** As requests are noted; a `+` that is not escaped means itself, as no URL of theirs has a space. */
+function urlOf(value: string): string {
+  const text = value.replaceAll(' ', '+');
+  const canonical = canonicalUrl(text);
+  return 'url' in canonical ? canonical.url : text;
 }
 
 /** True for `localhost`, 127.0.0.0/8 and [::1] with any port; and for no Host at all (HTTP/1.0). */
