@@ -7,6 +7,7 @@ import { PIECE_BYTES, pieceCount } from '../limits.ts';
 import type { Call } from '../metrics/ways.ts';
 import type { ObjectReader } from '../store/store.ts';
 import type { PieceRange, Source, SourceFrame, SourceStream, Wanted } from '../transfer/source.ts';
+import type { StreamMeta } from '../wire/frames.ts';
 import type { Boarding } from './flights.ts';
 import { letGo, type Supply } from './supply.ts';
 
@@ -63,15 +64,17 @@ async function* flightFrames(pool: PiecePool, { flight }: Boarding, left: Promis
     gone = true;
   });
   try {
-    while (!gone) {
-      if (reader.status === 'piece') {
+    for (let described: StreamMeta | undefined; !gone; ) {
+      if (described !== flight.meta) {
+        described = flight.meta;
+        yield { type: 'meta', meta: described };
+      } else if (reader.status === 'piece') {
         const { index, hash, bytes, release } = await reader.next();
         const copy = pool.take(bytes.length);
         bytes.copy(copy);
         release();
         yield { type: 'piece', index, hash, bytes: copy };
       } else if (reader.status === 'end') {
-        yield { type: 'meta', meta: flight.meta };
         yield { type: 'end', pieces: flight.pieces };
         return undefined;
       } else if (reader.status === 'failed') {

@@ -25,6 +25,7 @@ export class MemberSource implements Source {
   }
 
   open({ key }: Wanted, range: PieceRange, call: Call): Promise<SourceStream | undefined> {
-    return this.#peers.object(this.origin.peer, this.#key ?? key, range, call);
+    const wanted = this.supports.resume ? range : { ...range, from: 0 };
+    return this.#peers.object(this.origin.peer, this.#key ?? key, wanted, call);
   }
 }

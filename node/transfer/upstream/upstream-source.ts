@@ -48,6 +48,7 @@ class UpstreamStream implements SourceStream {
   readonly #deps: UpstreamSourceDeps;
   readonly #response: UpstreamResponse;
   readonly #frames: AsyncGenerator<SourceFrame, undefined>;
+  #left = false;
 
   constructor(deps: UpstreamSourceDeps, response: UpstreamResponse, from: number) {
     this.#deps = deps;
@@ -61,6 +62,7 @@ class UpstreamStream implements SourceStream {
 
   /** Lets go of the connection, also while `next` waits. */
   cancel(): void {
+    this.#left = true;
     void this.#response.body[Symbol.asyncIterator]().return?.();
   }
 
@@ -83,9 +85,12 @@ class UpstreamStream implements SourceStream {
       this.#deps.received(chunk.length);
       for (const bytes of assembler.push(chunk)) yield { type: 'piece', index: index++, bytes };
     }
+    // What came so far is not all there is.
+    if (this.#left) return undefined;
     const rest = assembler.rest();
     if (rest) yield { type: 'piece', index: index++, bytes: rest };
     yield { type: 'end', pieces: index };
+    return undefined;
   }
 }
 
