@@ -32,7 +32,7 @@ export async function privateContent(deps: PrivateDeps, request: ContentRequest)
 
 async function fetchPrivate(
   { upstream, counters }: PrivateDeps,
-  { url, authorization, signal }: ContentRequest,
+  { url, authorization, signal, trace }: ContentRequest,
   from: number,
 ): Promise<UpstreamResponse> {
   counters.add('upstream.requests.unelected');
@@ -41,6 +41,7 @@ async function fetchPrivate(
     from,
     immutable: false,
     signal,
+    trace,
     ...(authorization === undefined ? {} : { authorization }),
   });
   if (response.status === 200) return response;

@@ -95,6 +95,7 @@ describe('what is left out', () => {
   const long = 'x'.repeat(5_000);
   const told: Step[] = [
     { what: 'resolved', by: long, status: 200, ageMs: 0, stale: false },
+    { what: 'streaming', at: long },
     { what: 'owner', member: long, rank: 0 },
     { what: 'asked', member: long, said: long, tookMs: 1 },
     { what: 'dht', holder: long, tookMs: 1 },

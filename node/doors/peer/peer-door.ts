@@ -95,6 +95,8 @@ function route(server: HttpServer, deps: PeerDoorDeps, streaming: StreamDeps): v
   server.post('/v1/want', async (request, reply) => {
     const want = wantOf(request.body);
     const trace = traceOf(request, want.url);
+    const { digest, size } = want;
+    trace.note({ what: 'name', as: 'fixed', digest, ...(size === undefined ? {} : { size }) });
     const verdict = await wants.want(want, trace);
     trace.note({ what: 'verdict', status: `${verdict.kind} to ${want.member.name}` });
     if (verdict.kind === 'elsewhere') return { elsewhere: verdict.source };
