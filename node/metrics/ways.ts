@@ -226,7 +226,8 @@ export function wayIdOf(text: unknown): string | undefined {
 
 function kept(step: Step, atMs: number): KeptStep {
   const fields: Record<string, unknown> = { ...step, atMs };
-  for (const [key, value] of Object.entries(step)) {
+  for (const key in fields) {
+    const value = fields[key];
     if (typeof value === 'string') fields[key] = shownText(value);
   }
   return fields as unknown as KeptStep;

@@ -13,6 +13,7 @@ import { type BenchOptions, helpText, parseBenchOptions } from './options.ts';
 import { restart } from './restart.ts';
 import { SharedFleet } from './shared-fleet.ts';
 import { stalledClient } from './stalled-client.ts';
+import { toldWays } from './told-ways.ts';
 
 interface Bench {
   readonly about: string;
@@ -50,6 +51,7 @@ const benches: Record<string, Bench> = {
     about: 'memory held for a client that pipelines ten large objects and stops reading',
     run: stalledClient,
   },
+  ways: { about: 'telling the way of a GET', run: async () => toldWays() },
 };
 
 const load = () => loadavg()[0]!.toFixed(1);

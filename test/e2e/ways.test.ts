@@ -1,4 +1,5 @@
-// What /ways.json of real daemons tells of a GET, here and at the owner, and what none of them does.
+// What /ways.json of real daemons tells of a GET, where it was asked and at the owner, and what it
+// never tells.
 import { get } from 'node:http';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { WayReport } from '../../node/metrics/ways.ts';

@@ -121,7 +121,7 @@ export class StatusPage {
   }
 }
 
-/** As requests are noted; a `+` that is not escaped means itself, as no URL of theirs has a space. */
+/** As requests are noted. A `+` in a query reads as a space, which no URL of theirs has. */
 function urlOf(value: string): string {
   const text = value.replaceAll(' ', '+');
   const canonical = canonicalUrl(text);
