@@ -6,8 +6,8 @@ export interface Feeder {
   readonly origin: Origin | undefined;
   /** The present one's, or the last one's. */
   readonly lastKind: Origin['kind'];
-  /** Ids of the members that gave bytes. */
-  readonly givers: ReadonlySet<string>;
+  /** Where its bytes are found wrong: ids of the members that may be why. */
+  readonly suspects: ReadonlySet<string>;
   /** The id of the request that it began for. */
   readonly way: string | undefined;
   /** This node is the one that fetches the object for the others. */

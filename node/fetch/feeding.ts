@@ -97,9 +97,9 @@ export class Feeding {
     return this.#lastKind;
   }
 
-  /** Ids of the members that gave bytes. */
-  get givers(): ReadonlySet<string> {
-    return this.#givers;
+  /** Ids of the members that gave of it, if it is wrong, or said so of what others gave. */
+  get suspects(): ReadonlySet<string> {
+    return this.#flight.disproved ? this.#givers : this.faults.tellers;
   }
 
   /** Resolves when the first source is found, or there is none. */
@@ -294,7 +294,8 @@ export class Feeding {
       this.#reports.whole(owner, origin.peer);
     }
     const wrong = error?.code === 'CONTENT_MISMATCH';
-    if (wrong && origin.kind === 'upstream') this.faults.wholeIsWrong(error);
+    const all = this.#fetch?.pieces === 0;
+    if (wrong && origin.kind === 'upstream') this.faults.wholeIsWrong(error, all);
   }
 
   /** False when nothing more comes. */

@@ -18,8 +18,6 @@ const LINGER_MS = 1_000;
 /** ... and one that this node leads for the fleet: members that it sent elsewhere may. */
 const LEAD_LINGER_MS = 15_000;
 
-const nobody: ReadonlySet<string> = new Set();
-
 export interface FlightOrder {
   readonly digest: Digest;
   readonly size?: number;
@@ -272,9 +270,8 @@ export class Flights {
     if (flight.error?.code === 'CONTENT_MISMATCH') {
       const { digest, released, disproved } = flight;
       if (disproved) this.#deps.counters.add('objects.bad');
-      // Whoever heard of it from the owner alone has nobody to suspect.
-      const givers = disproved ? feeder.givers : nobody;
-      if (digest !== undefined) this.wrong.add(digest, { givers, released });
+      const { suspects } = feeder;
+      if (digest !== undefined) this.wrong.add(digest, { suspects, released });
     }
     if (flight.state === 'failed' || entry.users === 0) this.#forget(key, entry);
   }

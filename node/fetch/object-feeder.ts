@@ -52,10 +52,7 @@ export class ObjectFeeder implements Feeder {
     this.#task = { deps, options, flight, order, feeding: this.#feeding };
     this.#inquiry = new OwnerInquiry(this.#task, () => this.#continues);
     this.#head = new Head(this.#task, this.#inquiry);
-    for (const id of order.suspects ?? []) {
-      this.#avoided.add('source', id, 'corrupt');
-      this.#avoided.add('owner', id, 'corrupt');
-    }
+    for (const id of order.suspects ?? []) this.#avoided.add('source', id, 'corrupt');
   }
 
   get origin(): Origin | undefined {
@@ -66,8 +63,8 @@ export class ObjectFeeder implements Feeder {
     return this.#feeding.lastKind;
   }
 
-  get givers(): ReadonlySet<string> {
-    return this.#feeding.givers;
+  get suspects(): ReadonlySet<string> {
+    return this.#feeding.suspects;
   }
 
   get way(): string | undefined {

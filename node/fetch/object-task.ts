@@ -32,7 +32,7 @@ export interface FeedOrder {
   /** Host of `url`, for the ranking. */
   readonly host: string;
   readonly hint?: Hint;
-  /** Ids of members that gave a wrong object a moment ago: they may not know it themselves. */
+  /** Ids of members that gave of a wrong object a moment ago: the owner knows better ones. */
   readonly suspects?: Iterable<string>;
   readonly trace?: Trace | undefined;
 }

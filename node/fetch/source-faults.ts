@@ -45,6 +45,8 @@ export class SourceFaults {
   readonly avoided = new Avoided();
   /** What was tried without success, one line each, for people. */
   readonly tried: string[] = [];
+  /** Ids of members that said of upstream that it gave wrong bytes. */
+  readonly tellers = new Set<string>();
   #definitive: HerdError | undefined;
   #denials = 0;
 
@@ -103,7 +105,11 @@ export class SourceFaults {
     if (code === 'SHUTTING_DOWN') throw new HerdError('SOURCE_FAILED', message);
     if (code === 'PASSED_ON') throw error;
     if (code === 'NOT_FOUND' && authority) return this.settle(error);
-    if (code === 'CONTENT_MISMATCH' && authority) return await this.#flight.fail(error);
+    // With a part of it here, that is in doubt as well: it begins anew, and not with this source.
+    if (code === 'CONTENT_MISMATCH' && (authority || this.#flight.pieces > 0)) {
+      if (!authority && origin.kind === 'member') this.tellers.add(idOf(origin.peer));
+      return await this.#flight.fail(error);
+    }
     const ofUpstream = code === 'NOT_FOUND' || code === 'CONTENT_MISMATCH';
     if (ofUpstream) throw new HerdError('NOT_FOUND', message);
     if (code === 'UPSTREAM_DENIED' && authority && ++this.#denials === DENIALS) {
@@ -112,12 +118,15 @@ export class SourceFaults {
     throw new HerdError('NO_SOURCE', message);
   }
 
-  /** Every piece was what its source said, so upstream gave it so; nobody has the right bytes. */
-  wholeIsWrong(error: HerdError): void {
+  /**
+   * Every piece was what its source said, so upstream gave it so; nobody has the right bytes.
+   * `all`: all of them came from there now.
+   */
+  wholeIsWrong(error: HerdError, all: boolean): void {
     const { swarms, fleet, refusals } = this.#deps;
     const { key, url } = this.#flight;
     swarms.forget(key as Digest);
-    refusals.note(this.#flight, error);
+    if (all) refusals.note(this.#flight, error);
     fleet.blame({ id: 'upstream', name: 'upstream' }, 'corrupt', `${url}: ${error.message}`);
   }
 

@@ -1,11 +1,11 @@
-// What is remembered of objects whose bytes turned out wrong when all of them were here: who gave
-// them, and that clients may hold some.
+// What is remembered of objects whose bytes turned out wrong, or were said to be: who may be why,
+// and that clients may hold some.
 import type { Digest } from '../content/digest.ts';
 import type { Clock } from '../platform/clock.ts';
 
 interface Wrong {
-  /** Members that gave of it. */
-  readonly givers: ReadonlySet<string>;
+  /** Members that gave of it, or said so. */
+  readonly suspects: ReadonlySet<string>;
   /** Clients got some of it. */
   readonly released: boolean;
   /** Monotonic. */
@@ -14,7 +14,7 @@ interface Wrong {
 
 /** So long a client that may hold wrong bytes is made to start from the beginning. */
 const TAINT_MS = 10 * 60_000;
-/** So long those who gave of it are not asked for it again. */
+/** So long those are no source of it. */
 const SUSPECT_MS = 60_000;
 const OBJECTS_MAX = 1_000;
 
@@ -26,11 +26,11 @@ export class WrongObjects {
     this.#clock = deps.clock;
   }
 
-  add(digest: Digest, { givers, released }: Omit<Wrong, 'sinceMs'>): void {
+  add(digest: Digest, { suspects, released }: Omit<Wrong, 'sinceMs'>): void {
     const before = released || this.tainted(digest);
     this.#wrong.delete(digest);
     const sinceMs = this.#clock.monotonicMs();
-    this.#wrong.set(digest, { givers, released: before, sinceMs });
+    this.#wrong.set(digest, { suspects, released: before, sinceMs });
     for (const [oldest] of this.#wrong) {
       if (this.#wrong.size <= OBJECTS_MAX) break;
       this.#wrong.delete(oldest);
@@ -42,9 +42,9 @@ export class WrongObjects {
     return this.#within(digest, TAINT_MS)?.released ?? false;
   }
 
-  /** Whom it did not come right from a moment ago. */
+  /** From whom it did not come right a moment ago. */
   suspects(digest: Digest): ReadonlySet<string> | undefined {
-    return this.#within(digest, SUSPECT_MS)?.givers;
+    return this.#within(digest, SUSPECT_MS)?.suspects;
   }
 
   /** A client got the whole right body. */

@@ -45,8 +45,8 @@ export class NameFeeder implements Feeder {
     return this.#feeding.lastKind;
   }
 
-  get givers(): ReadonlySet<string> {
-    return this.#feeding.givers;
+  get suspects(): ReadonlySet<string> {
+    return this.#feeding.suspects;
   }
 
   get way(): string | undefined {
