@@ -182,7 +182,8 @@ export class TrackerClient {
 
   // Once, not at each of the many tries while a tracker is away.
   #report(error: unknown): void {
-    if (this.#failures > 0) return;
+    // That one is lost is told when its stream has ended.
+    if (this.#failures > 0 || this.#connected) return;
     this.#deps.log.warn({ url: this.url, reason: reasonOf(error) }, 'tracker does not answer');
   }
 

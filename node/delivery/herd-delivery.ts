@@ -11,7 +11,6 @@ import type { Named } from '../names/known-names.ts';
 import type { Names } from '../names/names.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Garbage } from '../platform/garbage.ts';
-import type { Log } from '../platform/log.ts';
 import { checkedObject } from '../store/checked-object.ts';
 import type { ObjectReader, Store } from '../store/store.ts';
 import type { Upstream } from '../transfer/upstream.ts';
@@ -42,7 +41,6 @@ interface HerdDeliveryDeps {
   readonly upstream: Upstream;
   readonly counters: Counters;
   readonly clock: Clock;
-  readonly log: Log;
 }
 
 type Entry = { readonly digest: Digest; readonly size?: number };
@@ -87,13 +85,11 @@ export class HerdDelivery implements Delivery {
 
   /** `undefined`: upstream's file is not the one that the index lists; ask for it by its name. */
   async #listed(request: ContentRequest, entry: Entry): Promise<Content | undefined> {
-    const { log } = this.#deps;
     for (let tries = 1; ; tries++) {
       try {
         return await this.#object(request, entry, undefined, {});
       } catch (error) {
         if (!(error instanceof HerdError) || error.code !== 'CONTENT_MISMATCH') throw error;
-        log.warn({ url: request.url, reason: error.message }, 'upstream gave something else');
         if (classify(request.url).kind === 'index') return undefined;
         if (tries === TRIES) throw error;
       }

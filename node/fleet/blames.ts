@@ -35,17 +35,19 @@ export class Blames {
     this.#clock = clock;
   }
 
-  add(member: { id: string; name: string }, fault: Fault, detail: string): void {
+  /** False where it adds nothing to a blame that holds. */
+  add(member: { id: string; name: string }, fault: Fault, detail: string): boolean {
     const beginMs = this.#clock.monotonicMs();
     const terms = isBusy(fault) ? this.#busy : this.#harm;
     const last = terms.get(member.id);
     // Ten transfers that fail together are one failure.
-    if (last !== undefined && last.blame.fault === fault && last.endMs > beginMs) return;
+    if (last !== undefined && last.blame.fault === fault && last.endMs > beginMs) return false;
     const endMs = beginMs + lengthMs(fault, last, beginMs);
     const blame = { member: member.id, name: member.name, fault, detail };
     const term = { blame, beginMs, endMs };
     this.#latest = [term, ...this.#latest.slice(0, LATEST_MAX - 1)];
     if (last === undefined || endMs >= last.endMs) terms.set(member.id, term);
+    return true;
   }
 
   /** Without `busy`: as long as a member is only stalled or slow, it is not blamed. */

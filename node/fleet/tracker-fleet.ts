@@ -128,8 +128,8 @@ export class TrackerFleet implements Fleet {
 
   blame(member: Pick<Member, 'id' | 'name'>, fault: Fault, detail: string): void {
     if (member.id === this.self.id) return;
-    this.#blames.add(member, fault, detail);
-    this.#deps.log.warn({ member: member.name, fault, detail }, 'member blamed');
+    const added = this.#blames.add(member, fault, detail);
+    if (added) this.#deps.log.warn({ member: member.name, fault, detail }, 'member blamed');
   }
 
   blamed(id: string, options?: { busy?: boolean }): Blame | undefined {

@@ -240,7 +240,8 @@ function shownUrl(url: string): string {
 
 /** Texts come from elsewhere: of any length, and with URLs whose queries may hold a secret. */
 function shownText(text: string): string {
-  return cut(text, TEXT_CHARS).replace(/\?\S+/g, '');
+  const short = cut(text, TEXT_CHARS);
+  return short.includes('?') ? short.replace(/\?\S+/g, '') : short;
 }
 
 function cut(text: string, charsMax: number): string {

@@ -25,8 +25,8 @@ const corruptMain = fileAt('../corrupt-node.ts');
 const holdSocket = fileAt('../../fixtures/hold-socket.pl');
 const statusUrl = 'http://127.0.0.1:3142/status.json';
 const trackerPort = 3144;
-/** Daemons that take less than this together, over so long, are at rest. */
-const REST_CORES = 0.15;
+/** Daemons that take less than this part of a core each, over so long, are at rest. */
+const REST_CORES = 0.0075;
 const REST_MS = 2000;
 
 export const debherd: System = {
@@ -186,7 +186,7 @@ class Fleet implements FleetHandle, RunningSystem {
     let before = Number.NEGATIVE_INFINITY;
     const atRest = async () => {
       const now = cpuSeconds();
-      const quiet = now - before < REST_CORES * (REST_MS / 1000);
+      const quiet = now - before < REST_CORES * this.processes.length * (REST_MS / 1000);
       before = now;
       return quiet;
     };
