@@ -1,4 +1,4 @@
-// Hard limits and sizes that both ends of a wire must agree on. Tunables are in config.ts.
+// Hard limits and sizes that both ends of a wire must agree on. Tunables are in config/table.ts.
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;

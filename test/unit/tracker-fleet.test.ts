@@ -1,11 +1,11 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TrackerFleet, type TrackerFleetOptions } from '../../node/fleet/tracker-fleet.ts';
 import { systemClock } from '../../node/platform/clock.ts';
-import { silentLog } from '../../node/platform/log.ts';
+import { type Log, silentLog } from '../../node/platform/log.ts';
 import { systemRandom } from '../../node/platform/random.ts';
 import type { Member } from '../../tracker/protocol.ts';
 import { memberFixture, vitalsFixture } from '../fixtures/members.ts';
@@ -33,10 +33,15 @@ type Asked = (member: Member) => Promise<readonly Member[]>;
 async function node(
   n: number,
   trackers: string[],
-  options: Partial<TrackerFleetOptions> & { asked?: Asked; onMessage?: () => void } = {},
+  options: Partial<TrackerFleetOptions> & {
+    asked?: Asked;
+    onMessage?: () => void;
+    warn?: Log['warn'];
+  } = {},
 ) {
-  const { asked = async () => [], onMessage = () => {}, ...more } = options;
-  const deps = { clock: systemClock, random: systemRandom, log: silentLog };
+  const { asked = async () => [], onMessage = () => {}, warn = () => {}, ...more } = options;
+  const log = { ...silentLog, warn };
+  const deps = { clock: systemClock, random: systemRandom, log };
   const fleet = await TrackerFleet.open(
     {
       ...deps,
@@ -56,6 +61,19 @@ async function node(
   cleanups.push(() => fleet.close());
   return fleet;
 }
+
+it('logs a blame once for as long as it holds, and a tracker that is lost once', async () => {
+  const told: string[] = [];
+  const warn: Log['warn'] = (_fields, message) => void told.push(message);
+  const lost = await trackerFixture({ port: 0 });
+  const fleet = await node(1, [lost.url], { warn });
+  await fleet.ready();
+  for (let n = 0; n < 3; n++) fleet.blame(memberFixture(2), 'unreachable', 'refused');
+  await lost.close();
+  await expect.poll(() => told.length, { timeout: 5_000 }).toBeGreaterThan(1);
+  await sleep(300);
+  expect(told).toEqual(['member blamed', 'tracker lost; going on with the last list']);
+});
 
 const names = (fleet: TrackerFleet) =>
   fleet

@@ -26,7 +26,7 @@ const holdSocket = fileAt('../../fixtures/hold-socket.pl');
 const statusUrl = 'http://127.0.0.1:3142/status.json';
 const trackerPort = 3144;
 /** Daemons that take less than this part of a core each, over so long, are at rest. */
-const REST_CORES = 0.0075;
+const REST_CORES = 0.015;
 const REST_MS = 2000;
 
 export const debherd: System = {
