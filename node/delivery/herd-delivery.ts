@@ -63,10 +63,9 @@ export class HerdDelivery implements Delivery {
     const listed = request.authorization === undefined ? book.atHand(request.url) : undefined;
     const stored = listed && store.atHand(listed.digest);
     if (stored === undefined) return undefined;
-    request.trace?.note({ what: 'name', as: 'fixed', digest: stored.digest, size: stored.size });
     // It may have come for others: only what apt asks here for is learned from.
     book.noteObject(request.url, stored.digest, stored.size);
-    return this.#fromStore(request, stored, {});
+    return this.#fromStore(stored, {});
   }
 
   async get(request: ContentRequest): Promise<Content> {
@@ -147,7 +146,8 @@ export class HerdDelivery implements Delivery {
     const stored = await this.#stored(url, entry);
     if (stored) {
       book.noteObject(url, stored.digest, stored.size);
-      return this.#fromStore(request, checkedObject(store, stored), extra);
+      trace?.note({ what: 'stored', digest: stored.digest, size: stored.size });
+      return this.#fromStore(checkedObject(store, stored), extra);
     }
     // Who asks for the head alone is told what is known of it: its bytes are not fetched.
     if (request.head && entry.size !== undefined) return headOf(entry, extra);
@@ -173,13 +173,8 @@ export class HerdDelivery implements Delivery {
     this.#deps.book.noteObject(url, flight.digest, flight.bytes);
   }
 
-  #fromStore(
-    { trace }: Pick<ContentRequest, 'trace'>,
-    stored: ObjectReader,
-    extra: Partial<Content>,
-  ): Content {
+  #fromStore(stored: ObjectReader, extra: Partial<Content>): Content {
     const { counters, garbage, flights } = this.#deps;
-    trace?.note({ what: 'stored' });
     return storedContent({ counters, garbage, wrong: flights.wrong }, stored, extra);
   }
 }

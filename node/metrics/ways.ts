@@ -24,7 +24,7 @@ export type Step =
   /** The name's file is coming in there, and its digest is not known yet. */
   | { readonly what: 'streaming'; readonly at: string }
   /** The object lies in the store here, or is on its way in for the request `way` already. */
-  | { readonly what: 'stored' }
+  | { readonly what: 'stored'; readonly digest: string; readonly size: number }
   | { readonly what: 'joined'; readonly way: string | undefined }
   /** Whom the member list makes the owner, and how far down the ranking it was looked for. */
   | { readonly what: 'owner'; readonly member: string; readonly rank: number }
@@ -109,11 +109,10 @@ const URL_CHARS = 300;
 const TEXT_CHARS = 160;
 
 export class Ways {
-  readonly #clock: Clock;
   readonly #options: WaysOptions;
-  readonly #prefix: string;
+  readonly #book: Book;
   /** A ring, in the order of their begin. */
-  readonly #ring: (Way | undefined)[];
+  readonly #ring: (Told | undefined)[];
   #begun = 0;
   #oldest = 0;
   #steps = 0;
@@ -122,25 +121,34 @@ export class Ways {
     deps: { readonly clock: Clock; readonly random: Random },
     options: Partial<WaysOptions> = {},
   ) {
-    this.#clock = deps.clock;
     this.#options = { ...defaults, ...options };
-    this.#prefix = deps.random.bytes(4).toString('hex');
+    const prefix = deps.random.bytes(4).toString('hex');
+    this.#book = { clock: deps.clock, prefix, noted: () => this.#noted() };
     this.#ring = new Array(this.#options.waysMax);
   }
 
   /** `id`: that of the member's request which this one serves. */
   begin(from: WayReport['from'], url: string, id?: string): Trace {
+    const way = new Way(this.#book, id ?? this.#begun, from, url);
+    this.#add(way);
+    return way;
+  }
+
+  /** Apt was answered from memory at once: all of it in one record, as these are most. */
+  hit(url: string, digest: string, size: number, status: number): void {
+    this.#add(new Hit(this.#book, this.#begun, url, digest, size, status));
+    this.#noted();
+  }
+
+  #add(told: Told): void {
     const { waysMax } = this.#options;
     if (this.#begun - this.#oldest === waysMax) this.#dropOldest();
-    const own = id ?? `${this.#prefix}-${this.#begun.toString(36)}`;
-    const way = new Way(this.#clock, own, from, url, () => this.#noted());
-    this.#ring[this.#begun++ % waysMax] = way;
-    return way;
+    this.#ring[this.#begun++ % waysMax] = told;
   }
 
   /** The latest first: of a URL, of an object by its digest, or of a request by its id. */
   find(query: { url?: string; digest?: string; id?: string } = {}, limit = 50): WayReport[] {
-    const url = query.url === undefined ? undefined : shownUrl(query.url);
+    const url = query.url === undefined ? undefined : withoutQuery(query.url);
     const found: WayReport[] = [];
     for (let at = this.#begun - 1; at >= this.#oldest && found.length < limit; at--) {
       const way = this.#ring[at % this.#options.waysMax]!;
@@ -167,56 +175,145 @@ export class Ways {
   }
 }
 
-class Way implements Trace {
+/** What a way needs of all of them. */
+interface Book {
+  readonly clock: Clock;
+  /** Of this start of the daemon. */
+  readonly prefix: string;
+  /** A step was added. */
+  noted(): void;
+}
+
+/** One in the ring. */
+interface Told {
   readonly id: string;
+  readonly url: string;
+  isOf(digest: string): boolean;
+  /** The number of records that it gives up. */
+  forget(): number;
+  report(): WayReport;
+}
+
+class Hit implements Told {
+  readonly url: string;
+  readonly #book: Book;
+  readonly #number: number;
+  readonly #digest: string;
+  readonly #size: number;
+  readonly #status: number;
+  readonly #atMs: number;
+
+  constructor(
+    book: Book,
+    number: number,
+    url: string,
+    digest: string,
+    size: number,
+    status: number,
+  ) {
+    this.url = withoutQuery(url);
+    this.#book = book;
+    this.#number = number;
+    this.#digest = digest;
+    this.#size = size;
+    this.#status = status;
+    this.#atMs = book.clock.monotonicMs();
+  }
+
+  get id(): string {
+    return idOf(this.#book, this.#number);
+  }
+
+  isOf(digest: string): boolean {
+    return this.#digest === digest;
+  }
+
+  forget(): number {
+    return 1;
+  }
+
+  report(): WayReport {
+    const { id, url } = this;
+    const digest = this.#digest;
+    const size = this.#size;
+    const steps = [
+      { what: 'stored', digest, size, atMs: 0 },
+      { what: 'verdict', status: this.#status, atMs: 0 },
+    ] as const;
+    const startedAtMs = wallClock(this.#book, this.#atMs);
+    return { id, from: 'apt', url, startedAtMs, steps, more: 0 };
+  }
+}
+
+/** Does as little as can be when it is told something: most ways are never looked at. */
+class Way implements Told, Trace {
   readonly from: WayReport['from'];
   readonly url: string;
-  readonly #clock: Clock;
-  readonly #noted: () => void;
-  readonly #startedAtMs: number;
+  readonly #book: Book;
+  /** That of a peer's request, or the own number. */
+  readonly #id: string | number;
   readonly #startMs: number;
-  readonly #steps: KeptStep[] = [];
+  /** Steps, each followed by its time since the start in ms. */
+  readonly #notes: (Step | number)[] = [];
   #more = 0;
   #forgotten = false;
 
-  constructor(clock: Clock, id: string, from: WayReport['from'], url: string, noted: () => void) {
-    this.id = id;
+  constructor(book: Book, id: string | number, from: WayReport['from'], url: string) {
     this.from = from;
-    this.url = shownUrl(url);
-    this.#clock = clock;
-    this.#noted = noted;
-    this.#startedAtMs = clock.nowMs();
-    this.#startMs = clock.monotonicMs();
+    this.url = withoutQuery(url);
+    this.#book = book;
+    this.#id = id;
+    this.#startMs = book.clock.monotonicMs();
+  }
+
+  get id(): string {
+    const id = this.#id;
+    return typeof id === 'string' ? id : idOf(this.#book, id);
   }
 
   note(step: Step): void {
     // What is still under way may have left the ring; and a verdict is told however long it was.
     if (this.#forgotten) return;
-    if (this.#steps.length >= STEPS_PER_WAY && step.what !== 'verdict') {
+    if (this.#notes.length >= 2 * STEPS_PER_WAY && step.what !== 'verdict') {
       this.#more++;
       return;
     }
-    const atMs = rounded(this.#clock.monotonicMs() - this.#startMs);
-    this.#steps.push(kept(step, atMs));
-    this.#noted();
+    this.#notes.push(bounded(step), this.#book.clock.monotonicMs() - this.#startMs);
+    this.#book.noted();
   }
 
   isOf(digest: string): boolean {
     if (this.url === digest) return true;
-    return this.#steps.some((step) => 'digest' in step && step.digest === digest);
+    return this.#steps().some(([step]) => 'digest' in step && step.digest === digest);
   }
 
-  /** The number of records that it gives up. */
   forget(): number {
     this.#forgotten = true;
-    return this.#steps.length;
+    return this.#notes.length / 2;
   }
 
   report(): WayReport {
     const { id, from, url } = this;
-    const startedAtMs = this.#startedAtMs;
-    return { id, from, url, startedAtMs, steps: [...this.#steps], more: this.#more };
+    const startedAtMs = wallClock(this.#book, this.#startMs);
+    const steps = this.#steps().map(([step, atMs]) => shown(step, rounded(atMs)));
+    return { id, from, url, startedAtMs, steps, more: this.#more };
   }
+
+  #steps(): [Step, number][] {
+    const notes = this.#notes;
+    return Array.from({ length: notes.length / 2 }, (_, at) => [
+      notes[2 * at] as Step,
+      notes[2 * at + 1] as number,
+    ]);
+  }
+}
+
+function idOf({ prefix }: Book, number: number): string {
+  return `${prefix}-${number.toString(36)}`;
+}
+
+function wallClock({ clock }: Book, monotonicMs: number): number {
+  return Math.round(clock.nowMs() - (clock.monotonicMs() - monotonicMs));
 }
 
 /** An id that a peer gave, if it is one. */
@@ -224,24 +321,35 @@ export function wayIdOf(text: unknown): string | undefined {
   return typeof text === 'string' && /^[\w-]{1,40}$/.test(text) ? text : undefined;
 }
 
-function kept(step: Step, atMs: number): KeptStep {
+/** With texts that came from elsewhere, and may be of any length, cut short. */
+function bounded(step: Step): Step {
+  switch (step.what) {
+    case 'asked':
+      return step.said.length > TEXT_CHARS ? { ...step, said: cut(step.said, TEXT_CHARS) } : step;
+    case 'source':
+      return step.end.length > TEXT_CHARS ? { ...step, end: cut(step.end, TEXT_CHARS) } : step;
+    case 'verdict': {
+      const { reason } = step;
+      const long = reason !== undefined && reason.length > TEXT_CHARS;
+      return long ? { ...step, reason: cut(reason, TEXT_CHARS) } : step;
+    }
+    default:
+      return step;
+  }
+}
+
+/** Texts name URLs, whose queries may hold a secret. */
+function shown(step: Step, atMs: number): KeptStep {
   const fields: Record<string, unknown> = { ...step, atMs };
-  for (const key in fields) {
-    const value = fields[key];
-    if (typeof value === 'string') fields[key] = shownText(value);
+  for (const [key, value] of Object.entries(fields)) {
+    if (typeof value === 'string') fields[key] = cut(value, TEXT_CHARS).replace(/\?\S+/g, '');
   }
   return fields as unknown as KeptStep;
 }
 
-function shownUrl(url: string): string {
+function withoutQuery(url: string): string {
   const query = url.indexOf('?');
   return query < 0 ? cut(url, URL_CHARS) : cut(copyOf(url.slice(0, query)), URL_CHARS);
-}
-
-/** Texts come from elsewhere: of any length, and with URLs whose queries may hold a secret. */
-function shownText(text: string): string {
-  const short = cut(text, TEXT_CHARS);
-  return short.includes('?') ? short.replace(/\?\S+/g, '') : short;
 }
 
 function cut(text: string, charsMax: number): string {

@@ -13,7 +13,7 @@ const size = 60_000;
 
 const name: Step = { what: 'name', as: 'fixed', digest, size };
 const verdict: Step = { what: 'verdict', status: 200, bytes: size };
-const atHand: readonly Step[] = [name, { what: 'stored' }, verdict];
+const atHand: readonly Step[] = [name, { what: 'stored', digest: 'a', size: 1 }, verdict];
 const fetched: readonly Step[] = [
   name,
   { what: 'owner', member: 'host1', rank: 0 },

@@ -8,7 +8,7 @@ import { ManualClock } from '../fixtures/manual-clock.ts';
 
 const url = 'http://archive.ubuntu.com/ubuntu/pool/main/h/hello/hello_2.10-3_amd64.deb';
 const digest = 'd'.repeat(64);
-const stored: Step = { what: 'stored' };
+const stored: Step = { what: 'stored', digest: 'a', size: 1 };
 const taken = { what: 'source', from: 'upstream', kind: 'upstream', bytes: 0, tookMs: 1 } as const;
 const verdict: Step = { what: 'verdict', status: 200, bytes: 5 };
 

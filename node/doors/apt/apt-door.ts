@@ -165,38 +165,35 @@ export class AptDoor {
     if (!connection) return;
     const { counters, delivery, ways } = this.#deps;
     counters.add('apt.requests');
-    const trace = ways.begin('apt', url);
-    const head = req.method === 'HEAD';
-    const request = { url, noCache, head, trace, ...secret };
+    const request = { url, noCache, head: req.method === 'HEAD', ...secret };
     // Only where nothing runs: who has to wait may go, and would leave it open.
     const { idle } = connection;
     const atHand = idle ? delivery.atHand(request) : undefined;
-    if (atHand && this.#answerNow(req, res, request, atHand)) return;
+    if (atHand && this.#answerNow(req, res, url, atHand)) return;
+    const trace = ways.begin('apt', url);
     connection.begin((controller) => {
       const { signal } = controller;
       const found = idle ? atHand : delivery.atHand(request);
+      if (found?.digest)
+        trace.note({ what: 'stored', digest: found.digest, size: found.size ?? 0 });
       const arrived = () => connection.arrived(controller);
-      void this.#deliver(req, res, { ...request, signal }, found, arrived).finally(() =>
+      void this.#deliver(req, res, { ...request, trace, signal }, found, arrived).finally(() =>
         connection.end(controller),
       );
     });
   }
 
   /** Answers without a promise, and closes `content`; false when something must be waited for. */
-  #answerNow(
-    req: IncomingMessage,
-    res: ServerResponse,
-    request: Traced,
-    content: Content,
-  ): boolean {
+  #answerNow(req: IncomingMessage, res: ServerResponse, url: string, content: Content): boolean {
     // An earlier answer is on its way yet.
     if (res.socket === null) return false;
+    const { ways } = this.#deps;
     try {
       const head = answerHead(req.headers, content);
       if (!writeAtOnce(req, res, content, head)) return false;
-      noteAnswer(request.trace, head);
+      ways.hit(url, content.digest ?? '', content.size ?? 0, head.status);
     } catch (error) {
-      this.#failed(res, request, error);
+      this.#failed(res, { url, trace: ways.begin('apt', url) }, error);
     }
     content.close();
     return true;
