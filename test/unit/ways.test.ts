@@ -27,7 +27,8 @@ const stepsOf = (ways: Ways) => ways.find({}, Infinity).flatMap(({ steps }) => s
 describe('a way', () => {
   test('tells who asked, when, and each step with its time since then', () => {
     const { clock, ways } = fixture();
-    const startedAtMs = clock.nowMs();
+    // By the wall clock that holds when it is told.
+    const startedAtMs = clock.nowMs() - 60_000;
     const trace = ways.begin('apt', url);
     clock.advance(3.14);
     trace.note({ what: 'name', as: 'fixed', digest, size: 5 });
@@ -40,6 +41,19 @@ describe('a way', () => {
       { ...verdict, atMs: 10.1 },
     ];
     expect(ways.find()).toEqual([{ id: trace.id, from: 'apt', url, startedAtMs, steps, more: 0 }]);
+  });
+
+  test('a hit is one record, found like any other', () => {
+    const { clock, ways } = fixture();
+    const startedAtMs = clock.nowMs();
+    ways.hit(`${url}?token=1`, digest, 5, 206);
+    const steps = [
+      { what: 'stored', digest, size: 5, atMs: 0 },
+      { what: 'verdict', status: 206, atMs: 0 },
+    ];
+    const [way] = ways.find({ digest });
+    expect(way).toMatchObject({ from: 'apt', url, startedAtMs, steps, more: 0 });
+    expect(ways.find({ url, id: way!.id })).toEqual([way]);
   });
 
   test('keeps 48 steps, counts the others, and always tells the verdict', () => {
