@@ -1,6 +1,7 @@
 // What a peer asks or answers is checked before anything acts on it: the key lets a member in, it
 // does not make its bytes right. All throw HerdError BAD_REQUEST. By hand: compiled schemas (of
-// typebox, by Ajv) check a want in the same half microsecond, and cost an idle daemon 22 MiB.
+// typebox, by Ajv) check a want in the same half microsecond, and cost a process that loads the
+// wire's modules 22 MB.
 import type { Member } from '../../../tracker/protocol.ts';
 import { parseMember } from '../../../tracker/validate.ts';
 import type { Resolution } from '../../catalog/catalog.ts';
